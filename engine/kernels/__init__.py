@@ -1,0 +1,1 @@
+"""Kernels: one module per kind of work, compiled by `engine.jit`, written over `engine.simd`."""

@@ -1,0 +1,76 @@
+"""Activations as signed bytes: `quantize` writes what `matmul` reads.
+
+Each 32 values share the scale max|x| / 127, kept in float32. Values, scales and sums lie tile by
+tile, block by block, token by token. `spans` sums of each block go along: where `zero` is 0, the
+float32 sums of the bytes; else the int32 sums times -zero, which start the integer dot products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from numba import float32, int32
+
+from vatra.engine.kernels.layout import PART
+from vatra.engine.kernels.unpack import inlined, tile_of
+from vatra.engine.simd import (
+    abs_f32s,
+    add,
+    add_i32s,
+    highest,
+    load_f32s,
+    load_i64,
+    max_f32s,
+    mul,
+    splat_f32,
+    store_f32,
+    store_i32,
+    store_i32s_as_i8,
+    sum_f32s,
+    sum_i32s,
+    to_i32s,
+)
+
+
+@inlined
+def store_sum(at, total, zero):
+    if zero == 0:
+        store_f32(at, float32(total))
+    else:
+        store_i32(at, int32(-zero * total))
+
+
+@inlined
+def nan_or_zero(first, second):
+    """NaN if any lane is NaN or infinite: the bytes alone would hide it."""
+    return sum_f32s(add(mul(first, splat_f32(0.0)), mul(second, splat_f32(0.0))))
+
+
+def kernel() -> Callable[..., None]:
+    def quantize(
+        op, run, thread, n_threads,
+        x: int, out: int, scale: int, sums: int, width: int, spans: int, zero: int, tile: int,
+        rows: int, per_row: int,
+    ):  # fmt: skip
+        blocks = width // PART
+        n = load_i64(run + 8 * rows) * per_row
+        total, tile = n * blocks, tile_of(n, tile)
+        for unit in range(total * thread // n_threads, total * (thread + 1) // n_threads):
+            t, block = unit // blocks, unit % blocks
+            slot = tile * (blocks * (t // tile) + block) + t % tile
+            at = x + 4 * (width * t + PART * block)
+            first, second = load_f32s(at), load_f32s(at + 64)
+            peak = highest(max_f32s(abs_f32s(first), abs_f32s(second)))
+            factor = splat_f32(127.0 / peak if peak != 0.0 else 0.0)
+            a, b = to_i32s(mul(first, factor)), to_i32s(mul(second, factor))
+            store_i32s_as_i8(out + 32 * slot, a)
+            store_i32s_as_i8(out + 32 * slot + 16, b)
+            store_f32(scale + 4 * slot, peak / 127.0 + nan_or_zero(first, second))
+            if spans == 1:
+                whole = sum_i32s(add_i32s(a, b))
+                store_sum(sums + 4 * slot, whole, zero)
+            else:
+                store_sum(sums + 8 * slot, sum_i32s(a), zero)
+                store_sum(sums + 8 * slot + 4, sum_i32s(b), zero)
+
+    return quantize

@@ -1,0 +1,126 @@
+"""Weight formats in registers: how a group of 16 interleaved rows of blocks becomes bytes to multiply.
+
+A block of 16 rows keeps its file's fields in order; in each field, 4 bytes of each row (2 in a
+field of halves) follow each other, row by row. So lane r of a vector is row r. For a format:
+
+    part(p, k)  the k-th 32 weights of the block at address p, as (quads, scales, mins): 8 vectors
+                of unsigned bytes, 1 or 2 float vectors of scales, and as many mins, or None
+    zero        what to take from the bytes to get the integers that the scales multiply
+
+w = scale * (byte - zero), or scale * byte + min. The facts of each layout stand in `vatra.quant`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from numba import njit
+
+from vatra.engine.simd import (
+    and_i32s,
+    and_i8s,
+    as_i32s,
+    as_i8s,
+    load_f16s,
+    load_i32s,
+    load_quads,
+    mul,
+    neg,
+    or_i32s,
+    or_i8s,
+    sar_i32s,
+    shl_i32s,
+    shr_i32s,
+    splat_i32,
+    splat_i8,
+    to_f32s,
+    xor_i8s,
+)
+
+inlined = njit(forceinline=True)
+
+
+@inlined
+def tile_of(n, tile):
+    """Activations of a single token lie without gaps."""
+    return 1 if n == 1 else tile
+
+
+@inlined
+def shifted(quads, n):
+    """Bytes shifted right by n bits; bits of the next byte come in at the top."""
+    return as_i8s(shr_i32s(as_i32s(quads), n))
+
+
+@inlined
+def byte_lane(packed, k):
+    """Byte k of each lane, as an integer."""
+    return and_i32s(shr_i32s(packed, 8 * k), splat_i32(255))
+
+
+@inlined
+def q4_0(p, k):
+    packed = load_quads(p + 32, 4)
+    low = splat_i8(15)
+    return and_i8s(packed, low) + and_i8s(shifted(packed, 4), low), (load_f16s(p),), None
+
+
+@inlined
+def q8_0(p, k):
+    return xor_i8s(load_quads(p + 32, 8), splat_i8(128)), (load_f16s(p),), None
+
+
+@inlined
+def k_scales(p, k):
+    """Six-bit scale and min number k of 8, packed in 12 bytes, as floats (Q4_K, Q5_K)."""
+    first, second, third = load_i32s(p), load_i32s(p + 64), load_i32s(p + 128)
+    if k < 4:
+        scales, mins = and_i32s(first, splat_i32(0x3F3F3F3F)), and_i32s(second, splat_i32(0x3F3F3F3F))
+    else:
+        low, high = splat_i32(0x0F0F0F0F), splat_i32(0x30303030)
+        scales = or_i32s(and_i32s(third, low), and_i32s(shr_i32s(first, 2), high))
+        mins = or_i32s(and_i32s(shr_i32s(third, 4), low), and_i32s(shr_i32s(second, 2), high))
+    return to_f32s(byte_lane(scales, k & 3)), to_f32s(byte_lane(mins, k & 3))
+
+
+@inlined
+def q4_k(p, k):
+    scale, least = k_scales(p + 64, k)
+    packed = load_quads(p + 256 + 512 * (k >> 1), 8)
+    quads = and_i8s(shifted(packed, 4 * (k & 1)), splat_i8(15))
+    return quads, (mul(scale, load_f16s(p)),), (neg(mul(least, load_f16s(p + 32))),)
+
+
+@inlined
+def q6_k(p, k):
+    half, quarter = k >> 2, k & 3
+    low = load_quads(p + 1024 * half + 512 * (quarter & 1), 8)
+    high = load_quads(p + 2048 + 512 * half, 8)
+    low = and_i8s(shifted(low, 4 * (quarter >> 1)), splat_i8(15))
+    top = and_i32s(shr_i32s(as_i32s(high), 2 * quarter), splat_i32(0x03030303))
+    quads = or_i8s(low, as_i8s(shl_i32s(top, 4)))
+    # 16 signed bytes of scales: parts 2k and 2k + 1
+    packed = load_i32s(p + 3072 + 64 * (k >> 1))
+    d = load_f16s(p + 3328)
+    first = sar_i32s(shl_i32s(packed, 24 - 16 * (k & 1)), 24)
+    second = sar_i32s(shl_i32s(packed, 16 - 16 * (k & 1)), 24)
+    return quads, (mul(d, to_f32s(first)), mul(d, to_f32s(second))), None
+
+
+@dataclass(frozen=True)
+class Unpack:
+    """How one format is unpacked; `parts` of 32 weights in a block of `block_bytes`."""
+
+    part: Callable[..., Any]
+    parts: int
+    block_bytes: int
+
+
+UNPACK = {
+    "q4_0": Unpack(q4_0, 1, 18),
+    "q8_0": Unpack(q8_0, 1, 34),
+    "q4_k": Unpack(q4_k, 8, 144),
+    "q6_k": Unpack(q6_k, 8, 210),
+}

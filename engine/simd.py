@@ -1,0 +1,608 @@
+"""The SIMD vocabulary: vector types for Numba and the verbs kernels are written in.
+
+Every verb has a lowering in plain LLVM IR that is right on any processor; where a processor has an
+instruction LLVM would not find by itself, the verb asks `cpu_features.processor()` while it is
+compiled. Vectors always have 16 lanes of 32 bits; LLVM splits them where registers are narrower.
+An address is an integer. A verb given a tuple of vectors works on each of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+from vatra.engine.cpu_features import processor
+
+LANES = 16
+ELEMENTS = {"i8": ir.IntType(8), "i32": ir.IntType(32), "f32": ir.FloatType()}
+
+
+class Vector(types.Type):  # type: ignore[misc]
+    """A vector of `n` elements, as a Numba type."""
+
+    def __init__(self, element: str, n: int) -> None:
+        self.n = n
+        self.ir = ir.VectorType(ELEMENTS[element], n)
+        super().__init__(name=f"Vector({element} x {n})")
+
+
+@register_model(Vector)
+class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, fe_type: Vector) -> None:
+        super().__init__(manager, fe_type, fe_type.ir)
+
+
+f32s, i32s, i8s = Vector("f32", LANES), Vector("i32", LANES), Vector("i8", 4 * LANES)
+f32, i32, i64, address = types.float32, types.int32, types.int64, types.intp
+
+F32, I8, I16, I32, I64 = ir.FloatType(), ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+VOID = types.void
+
+
+# ---- making verbs ------------------------------------------------------------------------------
+
+
+def _intrinsic(n_args: int, typing: Callable[..., Any]) -> Any:
+    """Numba reads an intrinsic's argument names, so each arity needs a function of its own."""
+    names = ", ".join(f"a{i}" for i in range(n_args))
+    scope = {"typing": typing}
+    exec(f"def verb(typingctx{', ' + names if names else ''}): return typing([{names}])", scope)  # noqa: S102
+    return intrinsic(prefer_literal=True)(scope["verb"])
+
+
+def verb(result: types.Type, *arguments: types.Type) -> Callable[[Callable[..., Any]], Any]:
+    """Make a verb from `emit(builder, *values)`; scalars are converted, tuples are mapped over."""
+
+    def wrap(emit: Callable[..., Any]) -> Any:
+        def typing(given: list[types.Type]) -> Any:
+            counts = [t.count for t in given if isinstance(t, types.UniTuple)]
+            plain = [types.unliteral(t) for t in given]
+            if counts:
+                out = types.UniTuple(result, counts[0])
+                wanted = [
+                    g if isinstance(g, types.UniTuple) else a for g, a in zip(plain, arguments, strict=True)
+                ]
+            else:
+                out, wanted = result, list(arguments)
+
+            def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+                if not counts:
+                    made = emit(builder, *values)
+                    return context.get_dummy_value() if made is None else made
+                columns = [
+                    cgutils.unpack_tuple(builder, v) if isinstance(t, types.UniTuple) else [v] * counts[0]
+                    for v, t in zip(values, wanted, strict=True)
+                ]
+                each = [emit(builder, *row) for row in zip(*columns, strict=True)]
+                return context.make_tuple(builder, out, each)
+
+            return out(*wanted), codegen
+
+        made = _intrinsic(len(arguments), typing)
+        made.__doc__ = inspect.getdoc(emit)
+        return made
+
+    return wrap
+
+
+def tile_verb(n_args: int) -> Callable[[Callable[..., Any]], Any]:
+    """Make a verb from `emit(types) -> (signature, emit_values(builder, *values))`.
+
+    Tuples arrive as Python lists of values, and a list returned becomes a tuple.
+    """
+
+    def wrap(describe: Callable[..., Any]) -> Any:
+        def typing(given: list[types.Type]) -> Any:
+            signature, emit = describe(*given)
+
+            def codegen(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+                unpacked = [
+                    cgutils.unpack_tuple(builder, v) if isinstance(t, types.UniTuple) else v
+                    for v, t in zip(values, sig.args, strict=True)
+                ]
+                made = emit(builder, *unpacked)
+                if isinstance(made, list):
+                    return context.make_tuple(builder, sig.return_type, made)
+                return context.get_dummy_value() if made is None else made
+
+            return signature, codegen
+
+        made = _intrinsic(n_args, typing)
+        made.__doc__ = inspect.getdoc(describe)
+        return made
+
+    return wrap
+
+
+# ---- pieces of IR ------------------------------------------------------------------------------
+
+
+def _splat(b: Any, scalar: Any, n: int = LANES) -> Any:
+    vector = ir.VectorType(scalar.type, n)
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = b.insert_element(undefined, scalar, ir.Constant(I32, 0))
+    return b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, n), [0] * n))
+
+
+def _constant(vector: Any, value: float) -> Any:
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def _load(b: Any, at: Any, kind: Any, align: int = 1) -> Any:
+    loaded = b.load(b.inttoptr(at, kind.as_pointer()))
+    loaded.align = align
+    return loaded
+
+
+def _store(b: Any, at: Any, value: Any, align: int = 1) -> None:
+    b.store(value, b.inttoptr(at, value.type.as_pointer())).align = align
+
+
+def _call(b: Any, name: str, result: Any, *values: Any) -> Any:
+    kind = ir.FunctionType(result, [v.type for v in values])
+    return b.call(cgutils.get_or_insert_function(b.module, kind, name), list(values))
+
+
+def _shuffle(b: Any, v: Any, w: Any, lanes: list[int]) -> Any:
+    return b.shuffle_vector(v, w, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
+
+
+def _half(b: Any, v: Any, start: int, n: int) -> Any:
+    return _shuffle(b, v, v, list(range(start, start + n)))
+
+
+def _join(b: Any, v: Any, w: Any) -> Any:
+    return _shuffle(b, v, w, list(range(2 * v.type.count)))
+
+
+def _fma(b: Any, x: Any, y: Any, z: Any) -> Any:
+    cpu = processor()
+    if cpu.has("fma") or cpu.level == "neon":
+        return _call(b, f"llvm.fma.v{x.type.count}f32", x.type, x, y, z)
+    return b.fadd(b.fmul(x, y), z)
+
+
+def _half_to_float(b: Any, v: Any) -> Any:
+    """<16 x i16> holding IEEE halves -> <16 x float>."""
+    if processor().has("f16c") or processor().level == "neon":
+        return b.fpext(b.bitcast(v, ir.VectorType(ir.HalfType(), LANES)), f32s.ir)
+    # No instruction: move the exponent, scale by 2^112, and keep infinities and NaN as they are.
+    w = b.zext(v, i32s.ir)
+    magnitude = b.shl(b.and_(w, _constant(i32s.ir, 0x7FFF)), _constant(i32s.ir, 13))
+    scaled = b.fmul(b.bitcast(magnitude, f32s.ir), _constant(f32s.ir, 2.0**112))
+    special = b.icmp_unsigned(">=", magnitude, _constant(i32s.ir, 0x7C00 << 13))
+    bits = b.select(special, b.or_(magnitude, _constant(i32s.ir, 0x7F800000)), b.bitcast(scaled, i32s.ir))
+    sign = b.shl(b.and_(w, _constant(i32s.ir, 0x8000)), _constant(i32s.ir, 16))
+    return b.bitcast(b.or_(bits, sign), f32s.ir)
+
+
+def _float_to_half(b: Any, v: Any) -> Any:
+    """<16 x float> -> <16 x i16> of IEEE halves, rounding to nearest even."""
+    if processor().has("f16c") or processor().level == "neon":
+        return b.bitcast(b.fptrunc(v, ir.VectorType(ir.HalfType(), LANES)), ir.VectorType(I16, LANES))
+    w = b.bitcast(v, i32s.ir)
+    sign = b.lshr(b.and_(w, _constant(i32s.ir, 0x80000000)), _constant(i32s.ir, 16))
+    magnitude = b.and_(w, _constant(i32s.ir, 0x7FFFFFFF))
+    odd = b.and_(b.lshr(magnitude, _constant(i32s.ir, 13)), _constant(i32s.ir, 1))
+    rounded = b.add(b.add(magnitude, _constant(i32s.ir, 0xFFF)), odd)
+    normal = b.sub(b.lshr(rounded, _constant(i32s.ir, 13)), _constant(i32s.ir, 112 << 10))
+    # Below the smallest normal half, adding 0.5 leaves the rounded half in the low mantissa bits.
+    lifted = b.fadd(b.bitcast(magnitude, f32s.ir), _constant(f32s.ir, 0.5))
+    small = b.sub(b.bitcast(lifted, i32s.ir), _constant(i32s.ir, 0x3F000000))
+    bits = b.select(b.icmp_unsigned("<", magnitude, _constant(i32s.ir, 113 << 23)), small, normal)
+    too_large = b.icmp_unsigned(">=", magnitude, _constant(i32s.ir, 0x477FF000))
+    bits = b.select(too_large, _constant(i32s.ir, 0x7C00), bits)
+    nan = b.icmp_unsigned(">", magnitude, _constant(i32s.ir, 0x7F800000))
+    bits = b.select(nan, _constant(i32s.ir, 0x7E00), bits)
+    return b.trunc(b.or_(bits, sign), ir.VectorType(I16, LANES))
+
+
+def _dot4(b: Any, sums: Any, unsigned: Any, signed: Any) -> Any:
+    """sums[i] += the four products of bytes 4i..4i+3; exact."""
+    cpu = processor()
+    if cpu.level == "avx512":
+        as_i32 = (b.bitcast(v, i32s.ir) for v in (unsigned, signed))
+        return _call(b, "llvm.x86.avx512.vpdpbusd.512", i32s.ir, sums, *as_i32)
+    if cpu.level == "avx2":
+        return b.add(sums, _dot4_avx2(b, unsigned, signed))
+    wide = ir.VectorType(I32, 4 * LANES)
+    products = b.mul(b.zext(unsigned, wide), b.sext(signed, wide))
+    for i in range(4):
+        lanes = _shuffle(b, products, products, list(range(i, 4 * LANES, 4)))
+        sums = b.add(sums, lanes)
+    return sums
+
+
+def _dot4_avx2(b: Any, unsigned: Any, signed: Any) -> Any:
+    # maddubs adds two products in 16 bits, which 255 * 127 * 2 overflows: so bit 7 goes apart.
+    v16, v8 = ir.VectorType(I16, 16), ir.VectorType(I32, 8)
+    low = b.and_(unsigned, _constant(i8s.ir, 127))
+    high = b.and_(unsigned, _constant(i8s.ir, 128))
+    ones = _constant(v16, 1)
+    halves = []
+    for start in (0, 32):
+        x = _half(b, signed, start, 32)
+        total = None
+        for part in (low, high):
+            pairs = _call(b, "llvm.x86.avx2.pmadd.ub.sw", v16, _half(b, part, start, 32), x)
+            quads = _call(b, "llvm.x86.avx2.pmadd.wd", v8, pairs, ones)
+            total = quads if total is None else b.add(total, quads)
+        halves.append(total)
+    return _join(b, *halves)
+
+
+def _tree(b: Any, v: Any, combine: Callable[[Any, Any], Any]) -> Any:
+    """Fold a vector in halves: the same order on every processor."""
+    n = v.type.count
+    while n > 1:
+        n //= 2
+        v = combine(_half(b, v, 0, n), _half(b, v, n, n))
+    return b.extract_element(v, ir.Constant(I32, 0))
+
+
+def _lanes_below(b: Any, n: Any) -> Any:
+    """<16 x i1>: which lanes are below the 64-bit count `n`."""
+    lanes = ir.Constant(ir.VectorType(I64, LANES), list(range(LANES)))
+    return b.icmp_signed("<", lanes, _splat(b, n))
+
+
+def _load_some(b: Any, at: Any, n: Any, kind: Any) -> Any:
+    vector = ir.VectorType(kind, LANES)
+    pointer = b.inttoptr(at, vector.as_pointer())
+    name = f"llvm.masked.load.v{LANES}{'f' if kind == F32 else 'i'}{32 if kind in (F32, I32) else 16}.p0"
+    mask = _lanes_below(b, n)
+    function = ir.FunctionType(vector, [pointer.type, I32, mask.type, vector])
+    called = cgutils.get_or_insert_function(b.module, function, name)
+    return b.call(called, [pointer, ir.Constant(I32, 1), mask, ir.Constant(vector, None)])
+
+
+def _store_some(b: Any, at: Any, v: Any, n: Any) -> None:
+    pointer = b.inttoptr(at, v.type.as_pointer())
+    mask = _lanes_below(b, n)
+    function = ir.FunctionType(ir.VoidType(), [v.type, pointer.type, I32, mask.type])
+    called = cgutils.get_or_insert_function(b.module, function, f"llvm.masked.store.v{LANES}f32.p0")
+    b.call(called, [v, pointer, ir.Constant(I32, 1), mask])
+
+
+# ---- memory ------------------------------------------------------------------------------------
+
+load_i64 = verb(i64, address)(lambda b, at: _load(b, at, I64, 8))
+load_i32 = verb(i32, address)(lambda b, at: _load(b, at, I32))
+load_f32 = verb(f32, address)(lambda b, at: _load(b, at, F32))
+store_i64 = verb(VOID, address, i64)(lambda b, at, v: _store(b, at, v, 8))
+store_i32 = verb(VOID, address, i32)(lambda b, at, v: _store(b, at, v))
+store_f32 = verb(VOID, address, f32)(lambda b, at, v: _store(b, at, v))
+load_i16 = verb(i32, address)(lambda b, at: b.zext(_load(b, at, I16), I32))
+store_i16 = verb(VOID, address, i32)(lambda b, at, v: _store(b, at, b.trunc(v, I16)))
+
+load_f32s = verb(f32s, address)(lambda b, at: _load(b, at, f32s.ir))
+load_i32s = verb(i32s, address)(lambda b, at: _load(b, at, i32s.ir))
+load_i8s = verb(i8s, address)(lambda b, at: _load(b, at, i8s.ir))
+store_f32s = verb(VOID, address, f32s)(lambda b, at, v: _store(b, at, v))
+store_i32s = verb(VOID, address, i32s)(lambda b, at, v: _store(b, at, v))
+
+# 16 halves, 16 bfloat16 or 16 signed bytes in memory, widened
+load_f16s = verb(f32s, address)(lambda b, at: _half_to_float(b, _load(b, at, ir.VectorType(I16, LANES))))
+load_bf16s = verb(f32s, address)(
+    lambda b, at: b.bitcast(
+        b.shl(b.zext(_load(b, at, ir.VectorType(I16, LANES)), i32s.ir), _constant(i32s.ir, 16)), f32s.ir
+    )
+)
+store_f16s = verb(VOID, address, f32s)(lambda b, at, v: _store(b, at, _float_to_half(b, v)))
+# one float32 as a half
+store_f16 = verb(VOID, address, f32)(
+    lambda b, at, v: _store(b, at, b.extract_element(_float_to_half(b, _splat(b, v)), ir.Constant(I32, 0)))
+)
+# 16 int32 as 16 bytes, the low byte of each
+store_i32s_as_i8 = verb(VOID, address, i32s)(
+    lambda b, at, v: _store(b, at, b.trunc(v, ir.VectorType(I8, LANES)))
+)
+
+# the first n of 16; the rest is zero, and their memory is not touched
+load_some_f32s = verb(f32s, address, i64)(lambda b, at, n: _load_some(b, at, n, F32))
+load_some_f16s = verb(f32s, address, i64)(lambda b, at, n: _half_to_float(b, _load_some(b, at, n, I16)))
+load_some_bf16s = verb(f32s, address, i64)(
+    lambda b, at, n: b.bitcast(
+        b.shl(b.zext(_load_some(b, at, n, I16), i32s.ir), _constant(i32s.ir, 16)), f32s.ir
+    )
+)
+
+
+store_some_f32s = verb(VOID, address, f32s, i64)(lambda b, at, v, n: _store_some(b, at, v, n))
+
+
+@verb(VOID, address)
+def prefetch(b: Any, at: Any) -> None:
+    """Ask for the cache line at an address; any address is harmless."""
+    pointer = b.inttoptr(at, I8.as_pointer())
+    function = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
+    called = cgutils.get_or_insert_function(b.module, function, "llvm.prefetch.p0")
+    b.call(called, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)])
+
+
+# ---- lanes -------------------------------------------------------------------------------------
+
+splat_f32 = verb(f32s, f32)(_splat)
+splat_i32 = verb(i32s, i32)(_splat)
+add = verb(f32s, f32s, f32s)(lambda b, x, y: b.fadd(x, y))
+sub = verb(f32s, f32s, f32s)(lambda b, x, y: b.fsub(x, y))
+mul = verb(f32s, f32s, f32s)(lambda b, x, y: b.fmul(x, y))
+div = verb(f32s, f32s, f32s)(lambda b, x, y: b.fdiv(x, y))
+fma = verb(f32s, f32s, f32s, f32s)(_fma)
+neg = verb(f32s, f32s)(lambda b, x: b.fsub(_constant(f32s.ir, -0.0), x))
+max_f32s = verb(f32s, f32s, f32s)(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
+abs_f32s = verb(f32s, f32s)(lambda b, x: _call(b, f"llvm.fabs.v{LANES}f32", f32s.ir, x))
+add_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.add(x, y))
+and_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.and_(x, y))
+or_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.or_(x, y))
+shr_i32s = verb(i32s, i32s, i32)(lambda b, x, n: b.lshr(x, _splat(b, n)))
+sar_i32s = verb(i32s, i32s, i32)(lambda b, x, n: b.ashr(x, _splat(b, n)))
+shl_i32s = verb(i32s, i32s, i32)(lambda b, x, n: b.shl(x, _splat(b, n)))
+to_f32s = verb(f32s, i32s)(lambda b, x: b.sitofp(x, f32s.ir))
+# round to nearest even, as the quantisers of activations do
+to_i32s = verb(i32s, f32s)(
+    lambda b, x: b.fptosi(_call(b, f"llvm.rint.v{LANES}f32", f32s.ir, x), i32s.ir)
+)
+as_i8s = verb(i8s, i32s)(lambda b, x: b.bitcast(x, i8s.ir))
+as_i32s = verb(i32s, i8s)(lambda b, x: b.bitcast(x, i32s.ir))
+splat_i8 = verb(i8s, i32)(lambda b, x: _splat(b, b.trunc(x, I8), 4 * LANES))
+and_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.and_(x, y))
+or_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.or_(x, y))
+xor_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.xor(x, y))
+sum_f32s = verb(f32, f32s)(lambda b, v: _tree(b, v, b.fadd))
+sum_i32s = verb(i32, i32s)(lambda b, v: _tree(b, v, b.add))
+highest = verb(f32, f32s)(lambda b, v: _tree(b, v, lambda x, y: b.select(b.fcmp_ordered(">", x, y), x, y)))
+first_of = verb(f32, f32s)(lambda b, v: b.extract_element(v, ir.Constant(I32, 0)))
+keep_below = verb(f32s, f32s, f32s, i64)(lambda b, x, other, n: b.select(_lanes_below(b, n), x, other))
+dot4 = verb(i32s, i32s, i8s, i8s)(_dot4)
+as_f32 = verb(f32, i64)(lambda b, x: b.bitcast(b.trunc(x, I32), F32))
+
+
+@verb(f32s, f32s)
+def exp(b: Any, x: Any) -> Any:
+    """e^x to about 1 ulp; 0 below -87.3 and infinity above 88.7; NaN stays NaN.
+
+    Range reduction by ln 2 in two parts and a degree-6 polynomial (Cephes expf, Moshier).
+    """
+
+    def c(value: float) -> Any:
+        return _constant(f32s.ir, value)
+
+    def clamp(v: Any) -> Any:  # written so that NaN goes through
+        v = b.select(b.fcmp_ordered("<", v, c(-87.33654)), c(-87.33654), v)
+        return b.select(b.fcmp_ordered(">", v, c(88.72283)), c(88.72283), v)
+
+    n = _call(b, f"llvm.rint.v{LANES}f32", f32s.ir, b.fmul(clamp(x), c(1.44269504088896341)))
+    r = _fma(b, n, c(-0.693359375), clamp(x))
+    r = _fma(b, n, c(2.12194440e-4), r)
+    p = c(1.9875691500e-4)
+    for k in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        p = _fma(b, p, r, c(k))
+    p = b.fadd(_fma(b, b.fmul(r, r), p, r), c(1.0))
+    # 2^n in two factors, since n can be 128
+    whole = b.fptosi(b.select(b.fcmp_unordered("uno", n, n), c(0.0), n), i32s.ir)
+    first = b.ashr(whole, _constant(i32s.ir, 1))
+    for part in (first, b.sub(whole, first)):
+        power = b.shl(b.add(part, _constant(i32s.ir, 127)), _constant(i32s.ir, 23))
+        p = b.fmul(p, b.bitcast(power, f32s.ir))
+    p = b.select(b.fcmp_ordered("<", x, c(-87.33654)), c(0.0), p)
+    return b.select(b.fcmp_ordered(">", x, c(88.72283)), c(float("inf")), p)
+
+
+# ---- tiles: tuples of vectors that stay in registers -------------------------------------------
+
+
+@tile_verb(1)
+def zeros(n: Any) -> Any:
+    """A tuple of `n` float vectors of zeros; `n` is a literal."""
+    count = n.literal_value
+
+    def emit(b: Any, _n: Any) -> Any:
+        return [_constant(f32s.ir, 0.0)] * count
+
+    return types.UniTuple(f32s, count)(n), emit
+
+
+@tile_verb(3)
+def load_tile(at: Any, stride: Any, n: Any) -> Any:
+    """`n` float vectors, `stride` bytes apart."""
+    count = n.literal_value
+
+    def emit(b: Any, at: Any, stride: Any, _n: Any) -> Any:
+        return [_load(b, b.add(at, b.mul(stride, ir.Constant(I64, i))), f32s.ir) for i in range(count)]
+
+    return types.UniTuple(f32s, count)(address, i64, n), emit
+
+
+@tile_verb(4)
+def load_tile_some(at: Any, stride: Any, n: Any, lanes: Any) -> Any:
+    """As `load_tile`, but only the first `lanes` lanes of each vector; the others are zero."""
+    count = n.literal_value
+
+    def emit(b: Any, at: Any, stride: Any, _n: Any, lanes: Any) -> Any:
+        steps = [b.mul(stride, ir.Constant(I64, i)) for i in range(count)]
+        return [_load_some(b, b.add(at, step), lanes, F32) for step in steps]
+
+    return types.UniTuple(f32s, count)(address, i64, n, i64), emit
+
+
+@tile_verb(2)
+def load_quads(at: Any, n: Any) -> Any:
+    """`n` byte vectors that follow each other."""
+    count = n.literal_value
+
+    def emit(b: Any, at: Any, _n: Any) -> Any:
+        return [_load(b, b.add(at, ir.Constant(I64, 64 * i)), i8s.ir) for i in range(count)]
+
+    return types.UniTuple(i8s, count)(address, n), emit
+
+
+@tile_verb(4)
+def load_grid(at: Any, stride: Any, n: Any, m: Any) -> Any:
+    """n x m float vectors: n rows `stride` bytes apart, in each m that follow each other."""
+    rows, columns = n.literal_value, m.literal_value
+
+    def emit(b: Any, at: Any, stride: Any, _n: Any, _m: Any) -> Any:
+        starts = [b.add(at, b.mul(stride, ir.Constant(I64, i))) for i in range(rows)]
+        return [_load(b, b.add(s, ir.Constant(I64, 64 * j)), f32s.ir) for s in starts for j in range(columns)]
+
+    return types.UniTuple(f32s, rows * columns)(address, i64, n, m), emit
+
+
+@tile_verb(4)
+def store_grid(at: Any, stride: Any, tile: Any, m: Any) -> Any:
+    """Store what `load_grid` loads."""
+    columns = m.literal_value
+
+    def emit(b: Any, at: Any, stride: Any, tile: Any, _m: Any) -> None:
+        for i, v in enumerate(tile):
+            start = b.add(at, b.mul(stride, ir.Constant(I64, i // columns)))
+            _store(b, b.add(start, ir.Constant(I64, 64 * (i % columns))), v)
+
+    return VOID(address, i64, tile, m), emit
+
+
+@tile_verb(7)
+def dot_tile(sums: Any, quads: Any, scales: Any, mins: Any, x: Any, x_scale: Any, x_sum: Any) -> Any:
+    """Add one block of 32 weights of 16 rows, times T tokens, to T vectors of row sums.
+
+    quads: 8 byte vectors, lane r of quad j being weights 4j..4j+3 of row r as unsigned bytes.
+    scales: a float vector per 32 (or two, per 16) weights; mins: as many, or one that is ignored.
+    x: T x 32 signed bytes; x_scale: T float32; x_sum: T x len(scales) values, see `matmul`:
+    float32 sums of x where there are mins, else int32 that start the integer sums.
+    """
+    with_mins = isinstance(mins, types.UniTuple)
+    spans = scales.count
+
+    def emit(b: Any, sums: Any, quads: Any, scales: Any, mins: Any, x: Any, x_scale: Any, x_sum: Any) -> Any:
+        out = []
+        for t, total in enumerate(sums):
+            block = None
+            for s in range(spans):
+                sum_at = b.add(x_sum, ir.Constant(I64, 4 * (t * spans + s)))
+                start = _constant(i32s.ir, 0) if with_mins else _splat(b, _load(b, sum_at, I32, 4))
+                for j in range(s * 8 // spans, (s + 1) * 8 // spans):
+                    four = _load(b, b.add(x, ir.Constant(I64, 32 * t + 4 * j)), I32, 4)
+                    start = _dot4(b, start, quads[j], b.bitcast(_splat(b, four), i8s.ir))
+                part = b.sitofp(start, f32s.ir)
+                block = b.fmul(part, scales[s]) if block is None else _fma(b, part, scales[s], block)
+                if with_mins:
+                    block = _fma(b, mins[s], _splat(b, _load(b, sum_at, F32, 4)), block)
+            scale = _splat(b, _load(b, b.add(x_scale, ir.Constant(I64, 4 * t)), F32, 4))
+            out.append(_fma(b, block, scale, total))
+        return out
+
+    return sums(sums, quads, scales, mins, address, address, address), emit
+
+
+@tile_verb(3)
+def outer_tile(sums: Any, w: Any, x: Any) -> Any:
+    """sums[r * T + t] += w[r] * x[t], lane by lane, for R x T vectors."""
+
+    def emit(b: Any, sums: Any, w: Any, x: Any) -> Any:
+        return [_fma(b, w[i // len(x)], x[i % len(x)], total) for i, total in enumerate(sums)]
+
+    return sums(sums, w, x), emit
+
+
+@tile_verb(4)
+def splat_tile(sums: Any, w: Any, x: Any, stride: Any) -> Any:
+    """sums[t * V + v] += w[v] * x[t], x[t] being the float32 at x + t * stride; V vectors w."""
+    vectors = w.count
+
+    def emit(b: Any, sums: Any, w: Any, x: Any, stride: Any) -> Any:
+        xs = [
+            _splat(b, _load(b, b.add(x, b.mul(stride, ir.Constant(I64, t))), F32, 4))
+            for t in range(len(sums) // vectors)
+        ]
+        return [_fma(b, w[i % vectors], xs[i // vectors], total) for i, total in enumerate(sums)]
+
+    return sums(sums, w, address, i64), emit
+
+
+@tile_verb(6)
+def store_rows(at: Any, stride: Any, tile: Any, bias: Any, n_rows: Any, n_tokens: Any) -> Any:
+    """Store T vectors of 16 row sums `stride` bytes apart, plus 16 float32 at `bias` unless it is 0.
+
+    Only the first n_rows lanes of the first n_tokens vectors are written, and so much of bias read.
+    """
+
+    def emit(b: Any, at: Any, stride: Any, tile: Any, bias: Any, n_rows: Any, n_tokens: Any) -> None:
+        zero = ir.Constant(I64, 0)
+        lanes = b.select(b.icmp_signed("==", bias, zero), zero, n_rows)
+        add = _load_some(b, bias, lanes, F32)
+        for t, v in enumerate(tile):
+            wanted = b.select(b.icmp_signed("<", ir.Constant(I64, t), n_tokens), n_rows, zero)
+            to = b.add(at, b.mul(stride, ir.Constant(I64, t)))
+            _store_some(b, to, b.fadd(v, add), wanted)
+
+    return VOID(address, i64, tile, address, i64, i64), emit
+
+
+@tile_verb(7)
+def store_sums(at: Any, stride: Any, tile: Any, tokens: Any, bias: Any, n_rows: Any, n_tokens: Any) -> Any:
+    """Sum each vector of an R x T tile to the float32 of row r, token t at `at + t * stride + 4 * r`.
+
+    `tokens` is T as a literal; bias, n_rows and n_tokens as for `store_rows`.
+    """
+    n = tokens.literal_value
+
+    def emit(
+        b: Any, at: Any, stride: Any, tile: Any, _t: Any, bias: Any, n_rows: Any, n_tokens: Any
+    ) -> None:
+        with_bias = b.icmp_signed("!=", bias, ir.Constant(I64, 0))
+        for i, v in enumerate(tile):
+            r, t = ir.Constant(I64, i // n), ir.Constant(I64, i % n)
+            here = b.and_(b.icmp_signed("<", r, n_rows), b.icmp_signed("<", t, n_tokens))
+            with b.if_then(here):
+                total = _tree(b, v, b.fadd)
+                offset = b.mul(r, ir.Constant(I64, 4))
+                slot = cgutils.alloca_once_value(b, total)
+                with b.if_then(with_bias):
+                    b.store(b.fadd(total, _load(b, b.add(bias, offset), F32, 4)), slot)
+                _store(b, b.add(b.add(at, b.mul(stride, t)), offset), b.load(slot), 4)
+
+    return VOID(address, i64, tile, tokens, address, i64, i64), emit
+
+
+# ---- threads -----------------------------------------------------------------------------------
+
+fetch_add = verb(i64, address, i64)(
+    lambda b, at, v: b.atomic_rmw("add", b.inttoptr(at, I64.as_pointer()), v, "seq_cst")
+)
+load_acquire = verb(i64, address)(
+    lambda b, at: b.load_atomic(b.inttoptr(at, I64.as_pointer()), "acquire", 8)
+)
+store_release = verb(VOID, address, i64)(
+    lambda b, at, v: b.store_atomic(v, b.inttoptr(at, I64.as_pointer()), "release", 8)
+)
+cycles = verb(i64)(lambda b: _call(b, "llvm.readcyclecounter", I64))
+
+
+@verb(VOID)
+def relax(b: Any) -> None:
+    """Tell the core that this is a spin loop."""
+    if processor().x86:
+        _call(b, "llvm.x86.sse2.pause", ir.VoidType())
+
+
+@verb(VOID, address)
+def call_void(b: Any, function: Any) -> None:
+    """Call a C function of no arguments by address."""
+    kind = ir.FunctionType(I32, [])
+    b.call(b.inttoptr(function, kind.as_pointer()), [])
+
+
+@verb(VOID, address, address, address, i64, i64)
+def call_kernel(b: Any, kernel: Any, op: Any, run: Any, thread: Any, n_threads: Any) -> None:
+    """Call a compiled kernel by address, in Numba's calling convention (its status is not used)."""
+    pointer = I8.as_pointer()
+    kind = ir.FunctionType(I32, [pointer.as_pointer(), pointer.as_pointer(), I64, I64, I64, I64])
+    result, error = cgutils.alloca_once(b, pointer), cgutils.alloca_once(b, pointer)
+    b.call(b.inttoptr(kernel, kind.as_pointer()), [result, error, op, run, thread, n_threads])

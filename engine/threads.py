@@ -1,0 +1,170 @@
+"""Threads that stay in machine code while they work, and sleep between runs."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from vatra.choices import Choice
+from vatra.engine import jit
+from vatra.engine.kernels import layout
+from vatra.errors import UsageError
+
+Array = np.ndarray
+NEVER = np.iinfo(np.int64).max
+_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 2)
+
+
+@cache
+def allowed_cpus() -> tuple[int, str]:
+    """How many processors this process may keep busy, and why: affinity, then control-group quota."""
+    total = os.cpu_count() or 1
+    count, reason = total, "all processors"
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+        if count < total:
+            reason = f"{count} of {total} processors, by affinity"
+    quota = _quota()
+    if quota is not None and quota < count:
+        count, reason = max(1, int(quota)), f"control group allows {quota:g} processors"
+    if sys.platform == "darwin":
+        performance = _performance_cores()
+        if performance:
+            count, reason = performance, "performance cores"
+    return count, reason
+
+
+def _quota() -> float | None:
+    """Processors that the control group (v2 or v1) allows, or None."""
+    base = Path("/sys/fs/cgroup")
+    try:
+        limit, period = (base / "cpu.max").read_text().split()
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        limit_us = int((base / "cpu/cpu.cfs_quota_us").read_text())
+        period_us = int((base / "cpu/cpu.cfs_period_us").read_text())
+        return limit_us / period_us if limit_us > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _performance_cores() -> int | None:
+    import subprocess
+
+    try:
+        asked = ["sysctl", "-n", "hw.perflevel0.physicalcpu"]
+        return int(subprocess.run(asked, capture_output=True, text=True, timeout=2).stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+
+
+def thread_count(wanted: int | None) -> int:
+    """`wanted` threads, or as many as this process may use; raises UsageError outside 1..1024."""
+    if wanted is None:
+        return allowed_cpus()[0]
+    if not 1 <= wanted <= 1024:
+        raise UsageError(f"threads: got {wanted}, wanted 1 to 1024")
+    return wanted
+
+
+@cache
+def _yield_address() -> int:
+    if sys.platform == "win32":
+        return ctypes.cast(ctypes.windll.kernel32.SwitchToThread, ctypes.c_void_p).value or 0
+    return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
+
+
+def op_row(kernel: jit.Kernel, **arguments: float) -> Array:
+    """One row of an op table: int64 (OP_WORDS,); arguments by the names the kernel gives them."""
+    names = [name for name, _ in kernel.arguments]
+    if set(names) != set(arguments):
+        raise TypeError(f"{kernel.name} takes {', '.join(names)}; got {', '.join(arguments)}")
+    row = np.zeros(layout.OP_WORDS, np.int64)
+    row[layout.OP_KERNEL], row[layout.OP_BARRIER] = kernel.address, 1
+    for i, (name, kind) in enumerate(kernel.arguments, layout.FIRST_ARGUMENT):
+        value = arguments[name]
+        row[i] = int(np.float32(value).view(np.int32)) if kind == "float" else int(value)
+    return row
+
+
+class Pool:
+    """`n_threads` threads that run op tables; one table at a time."""
+
+    def __init__(self, n_threads: int) -> None:
+        self.n_threads = n_threads
+        self.run_block = np.zeros(layout.RUN_WORDS + 8, np.int64)
+        skip = -self.run_block.ctypes.data % 64 // 8  # the barrier's words want cache lines of their own
+        self.run_block = self.run_block[skip : skip + layout.RUN_WORDS]
+        self.run_block[layout.RUN_YIELD] = _yield_address()
+        self._loop = _ENTRY(jit.load(["loop:"])["loop:"].address)
+        self._lock = threading.Lock()
+        self._pid = -1
+
+    def _start(self) -> None:
+        """Create the threads, on first use and again after a fork."""
+        self._pid = os.getpid()
+        self._go = [threading.Semaphore(0) for _ in range(self.n_threads)]
+        self._done = threading.Semaphore(0)
+        for i in range(self.n_threads):
+            arguments = (i, self._go[i], self._done)
+            threading.Thread(target=self._work, args=arguments, daemon=True, name=f"vatra {i}").start()
+
+    def _work(self, i: int, go: threading.Semaphore, done: threading.Semaphore) -> None:
+        scratch = (ctypes.c_int64 * 2)()
+        at = ctypes.addressof(scratch)
+        while True:
+            go.acquire()
+            if self._pid < 0:
+                return
+            self._loop(at, at + 8, 0, self.run_block.ctypes.data, i, self.n_threads)
+            done.release()
+
+    def close(self) -> None:
+        """End the threads; the pool starts new ones if it is used again."""
+        if self._pid == os.getpid():
+            self._pid = -1
+            for go in self._go:
+                go.release()
+
+    def run(self, table: Array, *, tokens: int = 0, outputs: int = 0, position: int = 0) -> None:
+        """Run every op of `table` (n_ops, OP_WORDS) on all threads.
+
+        On KeyboardInterrupt the threads stop after the ops they are in, and it is raised again.
+        """
+        with self._lock:
+            if self._pid != os.getpid():
+                self._start()
+            table[:, layout.OP_COUNTER] = 0
+            block = self.run_block
+            block[layout.RUN_TOKENS], block[layout.RUN_OUTPUTS] = tokens, outputs
+            block[layout.RUN_POSITION] = position
+            block[layout.RUN_ABORT], block[layout.RUN_LAST] = 0, NEVER
+            block[layout.RUN_OPS], block[layout.RUN_N_OPS] = table.ctypes.data, len(table)
+            block[layout.RUN_ARRIVED] = block[layout.RUN_TURN] = 0
+            for go in self._go:
+                go.release()
+            interrupted: BaseException | None = None
+            waiting = self.n_threads
+            while waiting:
+                try:
+                    self._done.acquire()
+                    waiting -= 1
+                except BaseException as error:  # KeyboardInterrupt, or what a signal handler raises
+                    interrupted = error
+                    block[layout.RUN_ABORT] = 1
+            if interrupted is not None:
+                raise interrupted
+
+
+def report() -> list[Choice]:
+    """What `vatra doctor` says of threads."""
+    count, reason = allowed_cpus()
+    return [Choice("threads", str(count), reason)]

@@ -1,0 +1,2 @@
+if __name__ != "vatra.formats":
+    raise ImportError(f"import this package as vatra.formats, not {__name__}")
