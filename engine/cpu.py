@@ -22,7 +22,7 @@ from vatra.engine.executor import KVType, Outputs, State, checked
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import FAST, FLOATS, OP_BARRIER, OP_WORDS, PART
 from vatra.engine.threads import Pool, op_row, thread_count
-from vatra.engine.weights import Placed, place
+from vatra.engine.weights import Memory, Placed, place
 from vatra.models.plan import (
     Add,
     Attention,
@@ -423,6 +423,7 @@ class CpuExecutor:
         self.pool = Pool(self.n_threads)
         weakref.finalize(self, self.pool.close)
         self.weights: dict[str, Placed] = {}
+        self._memory = Memory()
         self._lock = threading.RLock()
         self._low = Lowering(plan, self.n_threads, self._placed)
         self._arena = np.zeros(self._low.arena.size, np.uint8)
@@ -430,7 +431,7 @@ class CpuExecutor:
 
     def _placed(self, weight: QTensor) -> Placed:
         if weight.name not in self.weights:
-            self.weights[weight.name] = place(weight, self.pool)
+            self.weights[weight.name] = place(weight, self.pool, self._memory)
         return self.weights[weight.name]
 
     def _view(self, place: Place, rows: int, width: int) -> Array:

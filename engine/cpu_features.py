@@ -16,7 +16,7 @@ X86_LEVELS = {
     "avx2": {"avx2", "fma", "f16c"},
     "generic": set(),
 }
-TOKENS_PER_TILE = {"avx512": 8, "avx2": 2, "neon": 4, "generic": 2}
+TOKENS_PER_TILE = {"avx512": 16, "avx2": 2, "neon": 4, "generic": 2}
 # An override compiles for a processor that has the level and nothing above it.
 OVERRIDE = {"avx512": ("", ""), "avx2": ("haswell", ""), "generic": ("x86-64", "")}
 

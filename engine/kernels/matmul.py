@@ -11,7 +11,10 @@ from collections.abc import Callable
 
 from vatra.engine.kernels.layout import OP_COUNTER, ROWS
 from vatra.engine.kernels.unpack import UNPACK, inlined, tile_of
-from vatra.engine.simd import dot_tile, fetch_add, load_i32, load_i64, store_rows, zeros
+from vatra.engine.simd import dot_tile, fetch_add, load_i32, load_i64, prefetch, store_rows, zeros
+
+
+AHEAD = 4096  # bytes that are asked for before they are needed
 
 
 def rows_times_tile(format: str, tokens: int) -> Callable[..., object]:
@@ -23,6 +26,9 @@ def rows_times_tile(format: str, tokens: int) -> Callable[..., object]:
     def product(w, x, x_scale, x_sum, n_blocks, tile, spans):
         sums = zeros(tokens)
         for _ in range(n_blocks):
+            if tokens == 1:  # a decoded token waits for memory alone
+                for line in range(0, block_bytes, 64):
+                    prefetch(w + AHEAD + line)
             for k in range(parts):
                 quads, scales, mins = part(w, k)
                 sums = dot_tile(sums, quads, scales, mins, x, x_scale, x_sum)
@@ -57,7 +63,7 @@ def kernel(format: str, tokens: str) -> Callable[..., None]:
                 add = bias + 4 * ROWS * g if bias != 0 else 0
                 left = n_out - ROWS * g
                 t = 0
-                while tile == many and n - t > 2:
+                while tile == many and n - t > many // 3:
                     sums = by_tile(
                         at, x + 32 * width * t, x_scale + 4 * width * t, x_sum + 4 * spans * width * t,
                         n_blocks, many, spans,

@@ -1,0 +1,102 @@
+"""What every executor offers, and the memory of one sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+from vatra.errors import OutOfMemory, UsageError
+from vatra.models.plan import KVCache, Plan
+
+Array = np.ndarray
+KVType = Literal["f16", "f32"]
+Outputs = Literal["all", "last", "none"]
+
+_KV_DTYPES = {"f16": np.float16, "f32": np.float32}
+
+
+@dataclass(eq=False)
+class State:
+    """The keys and values of one sequence of up to `n_ctx` tokens.
+
+    `keys[i]` is (n_head_kv, n_ctx, key_dim) and `values[i]` (n_head_kv, n_ctx, value_dim) for the
+    plan's i-th cache. A run at a position overwrites from there on: truncating is running again
+    from an earlier position.
+    """
+
+    caches: list[KVCache]
+    n_ctx: int
+    kv: KVType
+    keys: list[Array] = field(init=False)
+    values: list[Array] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.n_ctx < 1:
+            raise UsageError(f"a context of {self.n_ctx} tokens is not possible, wanted at least 1")
+        if self.kv not in _KV_DTYPES:
+            raise UsageError(f"KV type {self.kv!r} is not known, wanted {' or '.join(_KV_DTYPES)}")
+        dtype = _KV_DTYPES[self.kv]
+        try:
+            shapes = [self.shapes(cache) for cache in self.caches]
+            self.keys = [np.zeros(keys, dtype) for keys, _ in shapes]
+            self.values = [np.zeros(values, dtype) for _, values in shapes]
+        except (MemoryError, ValueError) as error:
+            needed = self.bytes_per_token(self.caches, self.kv) * self.n_ctx
+            raise OutOfMemory(
+                f"a context of {self.n_ctx} tokens needs {needed / 2**20:.0f} MiB of KV cache, "
+                "which this machine cannot give; ask for a shorter context"
+            ) from error
+
+    def shapes(self, cache: KVCache) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The shapes of one layer's keys and values."""
+        return (cache.n_head_kv, self.n_ctx, cache.key_dim), (cache.n_head_kv, self.n_ctx, cache.value_dim)
+
+    @staticmethod
+    def bytes_per_token(caches: list[KVCache], kv: KVType) -> int:
+        """KV memory that one token of context costs."""
+        values = sum(c.n_head_kv * (c.key_dim + c.value_dim) for c in caches)
+        return values * np.dtype(_KV_DTYPES[kv]).itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return sum(a.nbytes for a in (*self.keys, *self.values))
+
+
+class Executor(Protocol):
+    """Runs a plan. One executor serves any number of states, one run at a time."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    def new_state(self, n_ctx: int, kv: KVType = "f16") -> State:
+        """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs."""
+        ...
+
+    def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
+        """Evaluate int32 `tokens` (n,) at positions position ... position + n - 1.
+
+        Returns float32 logits: (n, n_vocab) for "all", (1, n_vocab) for "last", (0, n_vocab) for
+        "none". Raises UsageError where tokens or positions are out of range.
+        """
+        ...
+
+
+def checked(plan: Plan, state: State, tokens: Array, position: int, outputs: Outputs) -> Array:
+    """`tokens` as contiguous int32 (n,), proven to fit plan and state; raises UsageError."""
+    if state.caches is not plan.caches:
+        raise UsageError("this state belongs to another model")
+    tokens = np.asarray(tokens)
+    if tokens.ndim != 1 or not (tokens.size == 0 or np.issubdtype(tokens.dtype, np.integer)):
+        raise UsageError(f"tokens are {tokens.dtype} of shape {tokens.shape}, wanted integers (n,)")
+    if tokens.size and not (tokens.min() >= 0 and tokens.max() < plan.n_vocab):
+        bad = tokens[(tokens < 0) | (tokens >= plan.n_vocab)][0]
+        raise UsageError(f"token {bad} is outside the vocabulary, wanted 0 to {plan.n_vocab - 1}")
+    if position < 0 or position + tokens.size > state.n_ctx:
+        raise UsageError(
+            f"{tokens.size} tokens at position {position} do not fit a context of {state.n_ctx}"
+        )
+    if outputs not in ("all", "last", "none"):
+        raise UsageError(f"outputs {outputs!r} is not known, wanted all, last or none")
+    return np.ascontiguousarray(tokens, np.int32)

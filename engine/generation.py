@@ -1,0 +1,179 @@
+"""One token after another: stop strings, whole characters, the reasons to end, and the speeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from vatra.engine.sampling import Sampler, Sampling, log_probability
+from vatra.errors import UsageError
+
+if TYPE_CHECKING:
+    from vatra.engine.session import Session
+
+FinishReason = Literal["stop", "length", "eog"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One token and the text it completes, which is often none and sometimes several characters.
+
+    `logprob` is the natural logarithm of the token's probability before any filter. The last step
+    has a `finish_reason`: "eog" for a token that ends an answer, "stop" for a stop string, "length"
+    for the last token asked for or a full context.
+    """
+
+    token: int
+    text: str
+    logprob: float
+    finish_reason: FinishReason | None = None
+
+
+@dataclass
+class Statistics:
+    """What reading the prompt and writing the answer took; seconds of the clock on the wall."""
+
+    prompt_tokens: int = 0  # evaluated, without those reused
+    reused_tokens: int = 0  # of the prompt, already in the KV cache
+    prompt_s: float = 0.0
+    generated_tokens: int = 0
+    generated_s: float = 0.0
+    first_token_s: float = 0.0  # from the beginning of the prompt to the first token
+
+    @property
+    def prompt_tokens_per_s(self) -> float:
+        return self.prompt_tokens / self.prompt_s if self.prompt_s else 0.0
+
+    @property
+    def generated_tokens_per_s(self) -> float:
+        return self.generated_tokens / self.generated_s if self.generated_s else 0.0
+
+
+class StopStrings:
+    """Lets text through up to the first of some strings, and holds back what may become one.
+
+    Raises UsageError if one of the strings is empty.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        if isinstance(stops, str):
+            stops = (stops,)
+        for i, stop in enumerate(stops):
+            if not isinstance(stop, str) or not stop:
+                raise UsageError(f"stop[{i}]: got {stop!r}, wanted a string that is not empty")
+        self._stops = tuple(stops)
+        self._held = ""
+
+    def push(self, text: str) -> tuple[str, bool]:
+        """The text that is certain now, and whether a stop string was reached."""
+        if not self._stops:
+            return text, False
+        text = self._held + text
+        found = [at for at in map(text.find, self._stops) if at >= 0]
+        if found:
+            self._held = ""
+            return text[: min(found)], True
+        keep = max(_overlap(text, stop) for stop in self._stops)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep], False
+
+    def flush(self) -> str:
+        """What was held back, now that nothing follows."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` that `stop` begins with, short of all of it."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
+
+
+class Steps(Iterator[Step]):
+    """The steps of one answer, made as they are asked for.
+
+    `text` is all text so far, `tokens` all tokens, `finish_reason` why it ended (None while it goes
+    on, and for good if it was closed), `seed` the random seed in use. Ending early, by `close` or
+    an exception, leaves the session as it was after the last evaluated token.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        sampling: Sampling,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> None:
+        if max_tokens is not None and (
+            isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 0
+        ):
+            raise UsageError(f"max_tokens: got {max_tokens!r}, wanted an integer from 0, or None")
+        if not isinstance(sampling, Sampling):
+            raise UsageError(f"sampling: got {type(sampling).__name__}, wanted Sampling")
+        self.text = ""
+        self.tokens: list[int] = []
+        self.finish_reason: FinishReason | None = None
+        self.statistics = session.statistics
+        self._session = session
+        self._sampler = Sampler(sampling, session.timeline)
+        self._stops = StopStrings(stop)
+        tokenizer = session.model.tokenizer_or_none
+        self._eog = frozenset() if tokenizer is None else tokenizer.eog_ids
+        self._stream = None if tokenizer is None else tokenizer.stream(continues=True)
+        if stop:
+            _ = session.model.tokenizer  # without it no text is ever found: it says why
+        self._left = max_tokens
+        self._turn = session.begin_answer()
+        self.closed = max_tokens == 0  # no further step comes
+
+    @property
+    def seed(self) -> int:
+        return self._sampler.seed
+
+    def __next__(self) -> Step:
+        """The next step; UsageError if the session went on without this answer."""
+        if self.closed:
+            raise StopIteration
+        started = time.perf_counter()
+        session = self._session
+        logits = session.logits_for(self._turn)
+        token = self._sampler.sample(logits)
+        logprob = log_probability(logits, token)
+        self._sampler.accept(token)
+        session.choose(token)
+        self.tokens.append(token)
+
+        reason: FinishReason | None = None
+        text = ""
+        if token in self._eog:
+            reason = "eog"
+        else:
+            text, stopped = self._stops.push(self._stream.push(token) if self._stream else "")
+            if self._left is not None:
+                self._left -= 1
+            if stopped:
+                reason = "stop"
+            elif self._left == 0 or session.is_full:
+                reason = "length"
+        if reason in ("eog", "length"):
+            # Half a character at the end may still complete a stop string with what was held.
+            rest, stopped = self._stops.push(self._stream.flush() if self._stream else "")
+            text += rest + ("" if stopped else self._stops.flush())
+        self.text += text
+        self.finish_reason = reason
+        self.closed = reason is not None
+        self._count(started)
+        return Step(token, text, logprob, reason)
+
+    def close(self) -> None:
+        """End the answer here; what was held back of its text is dropped."""
+        self.closed = True
+
+    def _count(self, started: float) -> None:
+        s, now = self.statistics, time.perf_counter()
+        if not s.generated_tokens:
+            s.first_token_s = s.prompt_s + now - started
+        s.generated_tokens += 1
+        s.generated_s += now - started

@@ -1,0 +1,122 @@
+"""How much memory this process may still use, and why no more."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+class Available(NamedTuple):
+    """Bytes that can still be used, and what sets the limit."""
+
+    n_bytes: int
+    reason: str
+
+
+def available() -> Available | None:
+    """The smallest of what the machine, its control group and the process limits leave.
+
+    None where nothing of it is known.
+    """
+    found = [a for a in (_machine(), _group(), _process()) if a is not None]
+    return min(found, default=None)
+
+
+def mebibytes(n_bytes: int) -> str:
+    """`n_bytes` for a message."""
+    return f"{-(-n_bytes // 2**20):,} MiB"
+
+
+def _machine() -> Available | None:
+    """Memory that is free or can be freed at once."""
+    try:
+        for line in (_PROC / "meminfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "MemAvailable":
+                return Available(1024 * int(value.split()[0]), "available on this machine")
+    except (OSError, ValueError, IndexError):
+        pass
+    if sys.platform == "win32":
+        return _windows()
+    try:
+        pages = os.sysconf("SC_PHYS_PAGES")  # macOS counts no available pages here
+        return Available(pages * os.sysconf("SC_PAGE_SIZE"), "memory of this machine")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _windows() -> Available | None:
+    import ctypes
+
+    class Status(ctypes.Structure):
+        _fields_ = [
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            *((name, ctypes.c_ulonglong) for name in ("total", "available", "page_total")),
+            *((name, ctypes.c_ulonglong) for name in ("page", "virtual_total", "virtual", "extended")),
+        ]
+
+    status = Status(length=ctypes.sizeof(Status))
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined,unused-ignore]
+    if not kernel.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return None
+    return Available(status.available, "available on this machine")
+
+
+def _group() -> Available | None:
+    """What the control group of this process leaves (version 2, then 1), parents included."""
+    try:
+        lines = (_PROC / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    found: list[Available] = []
+    for line in lines:
+        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        if controllers == "":
+            root, limit, usage = _CGROUPS, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            root = _CGROUPS / "memory"
+            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        folder = root / path.lstrip("/")
+        # Inside a container the path is often the host's: then the root is the container's own.
+        for place in (folder, *folder.parents) if folder.is_dir() else (root,):
+            left = _left_in(place, limit, usage)
+            if left is not None:
+                found.append(Available(left, "left in this control group"))
+            if place == root:
+                break
+    return min(found, default=None)
+
+
+def _left_in(folder: Path, limit: str, usage: str) -> int | None:
+    try:
+        most, used = int((folder / limit).read_text()), int((folder / usage).read_text())
+        counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    if most >= 2**60:  # version 1 writes no limit as a huge number
+        return None
+    # Pages of files that were not used lately are given up as soon as memory is needed.
+    return max(0, most - used + int(counts.get("inactive_file", 0)))
+
+
+def _process() -> Available | None:
+    """What the limit on this process's address space leaves."""
+    try:
+        import resource
+
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most == resource.RLIM_INFINITY:
+            return None
+        pages = int((_PROC / "self" / "statm").read_text().split()[0])
+        left = most - pages * resource.getpagesize()
+    except (ImportError, OSError, ValueError, IndexError):
+        return None
+    return Available(max(0, left), "left of this process's address space (ulimit -v)")

@@ -1,0 +1,342 @@
+"""A loaded model: immutable, shared by any number of sessions."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from vatra import models
+from vatra.choices import Choice
+from vatra.engine import memory
+from vatra.engine.executor import Executor, KVType, Outputs, State
+from vatra.engine.generation import Steps
+from vatra.engine.sampling import Sampling, not_honoured
+from vatra.engine.session import CHUNK, ContextFull, Session
+from vatra.errors import OutOfMemory, UnsupportedFile, UsageError
+from vatra.formats import gguf, tokenizer
+from vatra.formats.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from vatra.formats.chat_template import ChatTemplate, Message
+    from vatra.formats.checkpoint import Checkpoint
+    from vatra.models.plan import Plan
+
+Array = np.ndarray
+Prompt = str | Iterable[int]
+
+BACKENDS = {
+    "cpu": "vatra.engine.cpu:CpuExecutor",
+    "reference": "vatra.engine.reference:ReferenceExecutor",
+}
+WITH_THREADS = frozenset({"cpu"})  # the backends whose executor takes `threads`
+MOST_CTX_UNASKED = 32768  # longer contexts are rarely wanted and cost memory
+SHARE_OF_MEMORY = 4  # the KV cache of an unasked context takes at most 1 / 4 of what is available
+LEAST_CTX_UNASKED = 512  # shorter ones are of no use, whatever they cost
+WORKING_BYTES = 64 * 2**20  # activations, compiled kernels, tables
+
+
+def load(
+    path: str | os.PathLike[str],
+    backend: str = "cpu",
+    threads: int | None = None,
+    ctx: int | None = None,
+    kv: KVType = "f16",
+) -> Model:
+    """The model in a GGUF file, ready to evaluate.
+
+    `backend` is "cpu" (compiled kernels) or "reference" (numpy); `ctx` the tokens of context, by
+    default what the file says as far as memory allows; `kv` the precision of the KV cache. Raises
+    MissingFile, BadFile, UnsupportedFile, OutOfMemory with what is needed and there, or UsageError.
+    """
+    if backend not in BACKENDS:
+        raise UsageError(f"backend: got {backend!r}, wanted {' or '.join(BACKENDS)}")
+    if kv not in ("f16", "f32"):
+        raise UsageError(f"kv: got {kv!r}, wanted f16 or f32")
+    _check_count("threads", threads, 1024)
+    _check_count("ctx", ctx, 2**31 - 1)
+    checkpoint = gguf.read(path)
+    try:
+        return _open(checkpoint, backend, threads, ctx, kv)
+    except BaseException:
+        checkpoint.close()
+        raise
+
+
+def _open(
+    checkpoint: Checkpoint, backend: str, threads: int | None, ctx: int | None, kv: KVType
+) -> Model:
+    plan = models.read(checkpoint, ctx)
+    per_token = State.bytes_per_token(plan.caches, kv)
+    chosen = choose_ctx(plan.n_ctx_train, per_token, ctx, memory.available())
+    n_ctx = int(chosen.value)
+    check_memory(sum(w.nbytes for w in plan.weights()), per_token * n_ctx, n_ctx)
+    if ctx is None and n_ctx != plan.n_ctx_train:
+        plan = models.read(checkpoint, n_ctx)  # some rotations depend on it
+    found: Tokenizer | UnsupportedFile
+    try:
+        found = tokenizer.load(checkpoint)
+    except UnsupportedFile as error:
+        found = error
+    module, _, name = BACKENDS[backend].partition(":")
+    executor_class = getattr(import_module(module), name)
+    options = {"threads": threads} if backend in WITH_THREADS else {}
+    executor = executor_class(plan, **options)
+    choices = [chosen, Choice("backend", backend, BACKENDS[backend])]
+    return Model(checkpoint, plan, executor, found, n_ctx=n_ctx, kv=kv, choices=choices)
+
+
+def choose_ctx(
+    trained: int, per_token: int, asked: int | None, available: memory.Available | None
+) -> Choice:
+    """The tokens of context to use, for a KV cache of `per_token` bytes a token."""
+    if asked is not None:
+        return Choice("ctx", str(asked), "as asked for")
+    n_ctx, reason = trained, "what the file says"
+    if n_ctx > MOST_CTX_UNASKED:
+        n_ctx = MOST_CTX_UNASKED
+        reason = f"the file says {trained}, more than {n_ctx} only if asked for"
+    if available is not None and per_token:
+        affordable = available.n_bytes // SHARE_OF_MEMORY // per_token
+        if affordable < n_ctx:
+            n_ctx = min(n_ctx, max(affordable, LEAST_CTX_UNASKED))
+            share = f"1/{SHARE_OF_MEMORY} of the {memory.mebibytes(available.n_bytes)}"
+            reason = f"the file says {trained}; its KV cache may take {share} {available.reason}"
+    return Choice("ctx", str(n_ctx), reason)
+
+
+def check_memory(weight_bytes: int, kv_bytes: int, n_ctx: int) -> None:
+    """Raise OutOfMemory, with what is needed and what there is, before anything large is allocated."""
+    left = memory.available()
+    needed = weight_bytes + kv_bytes + WORKING_BYTES
+    if left is None or needed <= left.n_bytes:
+        return
+    m = memory.mebibytes
+    raise OutOfMemory(
+        f"the model needs {m(needed)} of memory ({m(weight_bytes)} of weights, {m(kv_bytes)} of KV "
+        f"cache for {n_ctx} tokens), but {m(left.n_bytes)} are {left.reason}: "
+        "ask for a shorter context, or take a smaller model"
+    )
+
+
+def _check_count(name: str, value: int | None, most: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise UsageError(f"{name}: got {value!r}, wanted an integer from 1 to {most}")
+
+
+class Model:
+    """Weights, vocabulary and the executor that evaluates them; close it, or use it in a `with`.
+
+    `notes` are what a person should know of this file; `choices` what was decided, and why.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        plan: Plan,
+        executor: Executor,
+        found: Tokenizer | UnsupportedFile,
+        *,
+        n_ctx: int,
+        kv: KVType = "f16",
+        choices: Sequence[Choice] = (),
+    ) -> None:
+        self.checkpoint, self.plan, self.executor = checkpoint, plan, executor
+        self.n_ctx, self.kv = n_ctx, kv
+        self.choices = list(choices)
+        self.notes: list[str] = []
+        self._tokenizer = found
+        self._lock = threading.Lock()
+        self._closed = False
+        self._chat: Session | None = None
+        self._chat_steps: Steps | None = None
+        if n_ctx > plan.n_ctx_train:
+            self.notes.append(
+                f"a context of {n_ctx} tokens is longer than the {plan.n_ctx_train} the model was "
+                "trained for: what it writes past them may be nonsense"
+            )
+        ignored = not_honoured(self.metadata)
+        if ignored:
+            self.notes.append(f"sampling that the file recommends is not done: {', '.join(ignored)}")
+        if isinstance(found, Tokenizer):
+            self.notes += found.warnings
+        else:
+            self.notes.append(str(found))
+
+    @property
+    def path(self) -> str:
+        return self.checkpoint.path
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The file's keys and values."""
+        return self.checkpoint.metadata
+
+    @property
+    def threads(self) -> int:
+        """Threads that compute."""
+        return int(getattr(self.executor, "n_threads", 1))
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to tokens and back; UnsupportedFile if the file's tokenizer is not known."""
+        if isinstance(self._tokenizer, UnsupportedFile):
+            raise self._tokenizer
+        return self._tokenizer
+
+    @property
+    def tokenizer_or_none(self) -> Tokenizer | None:
+        """`tokenizer`, or None where it is not known and tokens stand for no text."""
+        return None if isinstance(self._tokenizer, UnsupportedFile) else self._tokenizer
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """What the file recommends, on top of the defaults; BadFile for an impossible value."""
+        return Sampling.from_metadata(self.metadata, self.path)
+
+    @cached_property
+    def chat_template(self) -> ChatTemplate:
+        """The file's template, or a plain built-in one, which is then noted."""
+        from vatra.formats import chat_template
+
+        found = chat_template.for_model(self.checkpoint, self.tokenizer)
+        if found.note:
+            self.notes.append(found.note)
+        return found
+
+    def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
+        """`executor.run`, for one thread at a time; what it returns is only good until the next run."""
+        with self._lock:
+            if self._closed:
+                raise UsageError(f"{self.path}: this model was closed")
+            return self.executor.run(state, tokens, position, outputs)
+
+    def logits(self, ids: Iterable[int]) -> Array:
+        """float32 (n_tokens, n_vocab): the logits after each of `ids`, from an empty cache.
+
+        Raises ContextFull for more tokens than the context holds.
+        """
+        ids = ids if isinstance(ids, np.ndarray) else list(ids)
+        if len(ids) > self.n_ctx:
+            raise ContextFull(len(ids), self.n_ctx)
+        out = np.empty((len(ids), self.plan.n_vocab), np.float32)
+        if len(ids):
+            # float32, so that this is as right as the weights are.
+            state = self.executor.new_state(len(ids), "f32")
+            tokens = np.asarray(ids)
+            for begin in range(0, len(ids), CHUNK):
+                found = self.run(state, tokens[begin : begin + CHUNK], begin, "all")
+                out[begin : begin + len(found)] = found
+        return out
+
+    def session(self, ctx: int | None = None) -> Session:
+        """A new, empty timeline of `ctx` tokens of context, by default the model's."""
+        _check_count("ctx", ctx, 2**31 - 1)
+        return Session(self, ctx)
+
+    def generate(
+        self,
+        prompt: Prompt,
+        sampling: Sampling | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        **values: Any,
+    ) -> Steps:
+        """The continuation of `prompt`, text or token ids, in a session of its own.
+
+        `values` are fields of Sampling, such as temperature=0.
+        """
+        sampling = self._sampling(sampling, values)
+        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+        session = self.session()
+        session.sync(ids)
+        return session.generate(sampling, max_tokens, stop)
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        *,
+        template: ChatTemplate | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
+        **values: Any,
+    ) -> Steps:
+        """The answer to `messages`, each with a "role" and "content".
+
+        What the last call has in common with this one is not evaluated again. `values` are fields
+        of Sampling.
+        """
+        sampling = self._sampling(sampling, values)
+        template = template or self.chat_template
+        ids = self.chat_ids(messages, template=template, **dict(template_kwargs or {}))
+        busy = self._chat_steps is not None and not self._chat_steps.closed
+        session = self._chat if self._chat is not None and not busy else self.session()
+        session.sync(ids)
+        steps = session.generate(sampling, max_tokens, [*_strings(stop), *template.stop])
+        if not busy:
+            self._chat, self._chat_steps = session, steps
+        return steps
+
+    def chat_ids(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = True,
+        template: ChatTemplate | None = None,
+        **kwargs: Any,
+    ) -> list[int]:
+        """The tokens of a conversation; text from messages never becomes a control token."""
+        from vatra.formats import chat_template
+
+        template = template or self.chat_template
+        segments = template.render(messages, add_generation_prompt, **kwargs)
+        return chat_template.encode(segments, self.tokenizer)
+
+    def close(self) -> None:
+        """End the threads and give the file back; the model can not be used afterwards."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._chat = self._chat_steps = None
+            end = getattr(self.executor, "close", None)
+            if end is not None:
+                end()
+            self.checkpoint.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> Literal[False]:
+        self.close()
+        return False
+
+    def __repr__(self) -> str:
+        return f"<vatra model {self.path}: {self.plan.architecture}, context {self.n_ctx}>"
+
+    def _sampling(self, sampling: Sampling | None, values: dict[str, Any]) -> Sampling:
+        if not values:
+            return self.sampling if sampling is None else sampling
+        if sampling is None:
+            return Sampling.from_metadata(self.metadata, self.path, **values)
+        from dataclasses import asdict
+
+        return Sampling.from_metadata({}, self.path, **{**asdict(sampling), **values})
+
+
+def _strings(stop: Sequence[str]) -> Sequence[str]:
+    return (stop,) if isinstance(stop, str) else stop

@@ -1,0 +1,185 @@
+"""A session: one sequence of tokens that a model has read, and its memory of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vatra.engine import numerics
+from vatra.engine.generation import Statistics, Steps
+from vatra.engine.sampling import Sampling
+from vatra.errors import UsageError
+
+if TYPE_CHECKING:
+    from vatra.engine.model import Model
+
+Array = np.ndarray
+
+CHUNK = 256  # tokens evaluated at once: enough for matrix-matrix speed, few enough to interrupt
+
+
+class ContextFull(UsageError):
+    """A text is longer than the context; `n_tokens` and `n_ctx` are both in the message."""
+
+    def __init__(self, n_tokens: int, n_ctx: int) -> None:
+        self.n_tokens, self.n_ctx = n_tokens, n_ctx
+        super().__init__(
+            f"the text has {n_tokens} tokens, but the context holds {n_ctx}: "
+            "shorten it, or ask for a longer context"
+        )
+
+
+class Session:
+    """One mutable timeline over an unchanging model; not for two threads at once.
+
+    `ids` are the tokens whose keys and values are in the cache. The last token of an answer is
+    chosen but not yet evaluated; `timeline` has it too.
+    """
+
+    def __init__(self, model: Model, n_ctx: int | None = None, chunk: int = CHUNK) -> None:
+        self.model = model
+        self.state = model.executor.new_state(n_ctx or model.n_ctx, model.kv)
+        self.statistics = Statistics()
+        self._chunk = chunk
+        self._ids: list[int] = []
+        self._chosen: int | None = None
+        self._logits: Array | None = None  # (n_vocab,) after the last of _ids
+        self._turn = 0
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens of context."""
+        return self.state.n_ctx
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The tokens that have been evaluated."""
+        return tuple(self._ids)
+
+    @property
+    def timeline(self) -> tuple[int, ...]:
+        """`ids`, and the token that was chosen after them if there is one."""
+        return self.ids if self._chosen is None else (*self._ids, self._chosen)
+
+    @property
+    def position(self) -> int:
+        """How many tokens have been evaluated."""
+        return len(self._ids)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further token can be evaluated."""
+        return self.position >= self.n_ctx
+
+    def sync(
+        self, ids: Iterable[int], progress: Callable[[int, int], None] | None = None
+    ) -> Statistics:
+        """Make `ids` the whole text so far, evaluating only what differs from what is there.
+
+        `progress(done, total)` is called after each chunk; an exception from it leaves the session
+        with the chunks that are done. Raises ContextFull, or UsageError for an id that is none.
+        """
+        wanted = self._checked(ids)
+        common = _common(self._ids, wanted)
+        if common == len(wanted) and not (common == self.position and self._logits is not None):
+            common = max(common - 1, 0)  # the logits of the last token are needed again
+        self._turn += 1
+        self._chosen = None
+        if common != self.position:
+            self._logits = None
+            del self._ids[common:]
+        self.statistics = Statistics(reused_tokens=common)
+        started = time.perf_counter()
+        try:
+            for begin in range(common, len(wanted), self._chunk):
+                chunk = wanted[begin : begin + self._chunk]
+                self._evaluate(chunk, last=begin + len(chunk) == len(wanted))
+                self.statistics.prompt_tokens += len(chunk)
+                if progress is not None:
+                    progress(self.position, len(wanted))
+        finally:
+            self.statistics.prompt_s = time.perf_counter() - started
+        return self.statistics
+
+    def generate(
+        self,
+        sampling: Sampling | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> Steps:
+        """The continuation of what is there, a step at a time.
+
+        `sampling` None is what the model recommends. `stop` strings are not part of the text. Only
+        the latest answer of a session can go on.
+        """
+        if not self._ids and self._chosen is None:
+            raise UsageError("there is no text to continue: sync at least one token first")
+        sampling = self.model.sampling if sampling is None else sampling
+        return Steps(self, sampling, max_tokens, stop)
+
+    def begin_answer(self) -> int:
+        """The number of a new answer; older ones can not go on. Counts its tokens from zero."""
+        self._turn += 1
+        self.statistics.generated_tokens = 0
+        self.statistics.generated_s = 0.0
+        return self._turn
+
+    def logits_for(self, turn: int) -> Array:
+        """Logits (n_vocab,) after all of `timeline`, which is evaluated as far as it is not.
+
+        Raises UsageError if `turn` is not the latest answer, ContextFull if there is no room.
+        """
+        if turn != self._turn:
+            raise UsageError("this answer can not go on: its session has been used for another text")
+        if self._chosen is None and self._logits is None:  # an evaluation was interrupted
+            self._chosen = self._ids[-1]
+            del self._ids[-1]
+        if self._chosen is not None:
+            if self.is_full:
+                raise ContextFull(self.position + 1, self.n_ctx)
+            self._evaluate([self._chosen])
+        assert self._logits is not None
+        return self._logits
+
+    def choose(self, token: int) -> None:
+        """Make `token` the next of the timeline."""
+        self._chosen = token
+
+    def _evaluate(self, tokens: list[int], last: bool = True) -> None:
+        """Evaluate `tokens` after `ids`; nothing is counted as read unless all of them are."""
+        self._logits = None
+        ids = np.asarray(tokens, np.int32)
+        found = self.model.run(self.state, ids, self.position, "last" if last else "none")
+        if last:
+            numerics.check_finite(found, self.model, [*self._ids, *tokens])
+        # A copy: the executor may use the memory again.
+        logits = np.array(found[-1]) if last else None
+        # In this order an interrupt between any two of them leaves a state that was true once.
+        self._chosen = None
+        self._ids += tokens
+        self._logits = logits
+
+    def _checked(self, ids: Iterable[int]) -> list[int]:
+        array = np.asarray(ids if isinstance(ids, (np.ndarray, list, tuple)) else list(ids))
+        if array.size == 0:
+            return []
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise UsageError(f"ids: got {array.dtype} of shape {array.shape}, wanted integers (n,)")
+        n_vocab = self.model.plan.n_vocab
+        wrong = (array < 0) | (array >= n_vocab)
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise UsageError(f"ids[{at}]: got {array[at]}, wanted 0 to {n_vocab - 1}")
+        if array.size > self.n_ctx:
+            raise ContextFull(array.size, self.n_ctx)
+        return [int(i) for i in array]
+
+
+def _common(a: list[int], b: list[int]) -> int:
+    """How many tokens two sequences have in common at their beginning."""
+    n = min(len(a), len(b))
+    differs = np.asarray(a[:n]) != np.asarray(b[:n])
+    return int(differs.argmax()) if differs.any() else n

@@ -1,0 +1,245 @@
+"""Typed reads of a file's metadata into frozen dataclasses, one line for each key.
+
+A configuration is a dataclass whose fields are made by the functions below, in order: a default or
+a bound may name any field above it. Every wrong value is an error that names the file, the key,
+what was found and what was wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+import numpy as np
+
+from vatra.errors import BadFile, UnsupportedFile
+from vatra.formats.checkpoint import Checkpoint, StringArray
+
+Config = TypeVar("Config")
+Values = Mapping[str, Any]  # the fields read so far
+Bound = int | str | Callable[[Values], int]  # a number, another field's name, or computed
+
+MAX_COUNT = 2**31 - 1  # kernels index with 32-bit signed integers
+_REQUIRED: Any = object()
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The metadata of one file, with `architecture` in front of every key."""
+
+    checkpoint: Checkpoint
+    architecture: str
+    read_so_far: dict[str, str] = field(default_factory=dict)  # field name -> full key
+
+    def full(self, key: str) -> str:
+        return f"{self.architecture}.{key}"
+
+    def get(self, key: str, wanted: type[Any], required: bool = False) -> Any:
+        """The key's value, or None where the file lacks it and need not have it."""
+        if required:
+            return self.checkpoint.require(self.full(key), wanted)
+        return self.checkpoint.get(self.full(key), wanted, None)
+
+    def bad(self, key: str, got: object, wanted: str) -> BadFile:
+        """The error for a value out of range, be it the file's or derived for a missing key."""
+        key = self.full(key)
+        if key in self.checkpoint.metadata:
+            return self.checkpoint.bad(key, f"is {got}, wanted {wanted}")
+        what = f"is missing and would be {got}, wanted {wanted}"
+        return BadFile(self.checkpoint.path, what, field=f'key "{key}"')
+
+    def unsupported(self, key: str, what: str) -> UnsupportedFile:
+        wrong = self.checkpoint.bad(self.full(key), what)
+        return UnsupportedFile(wrong.path, wrong.what, field=wrong.field, byte=wrong.byte)
+
+
+def read(cls: type[Config], checkpoint: Checkpoint, architecture: str) -> Config:
+    """A `cls` of the file's metadata; raises BadFile or UnsupportedFile naming file and key."""
+    return _read(cls, Keys(checkpoint, architecture), {})
+
+
+def _read(cls: type[Config], keys: Keys, outer: Values) -> Config:
+    values: dict[str, Any] = dict(outer)
+    own = fields(cls)  # type: ignore[arg-type]
+    for f in own:
+        values[f.name] = f.metadata["read"](keys, values)
+        keys.read_so_far[f.name] = f.metadata["key"].format(keys.architecture)
+    return cls(**{f.name: values[f.name] for f in own})
+
+
+def key_of(config: object, name: str, architecture: str) -> str:
+    """The metadata key behind a field, for messages."""
+    for f in fields(config):  # type: ignore[arg-type]
+        if f.name == name:
+            return str(f.metadata["key"]).format(architecture)
+    raise AttributeError(f"{type(config).__name__} has no field {name}")
+
+
+def _field(key: str, read_value: Callable[[Keys, Values], Any]) -> Any:
+    return field(metadata={"key": key, "read": read_value})
+
+
+def _bound(bound: Bound, values: Values, index: int = 0) -> int:
+    """A bound's value; a per-layer field gives its entry for layer `index`."""
+    found = values[bound] if isinstance(bound, str) else bound
+    if callable(found):
+        found = found(values)
+    return int(found[index] if isinstance(found, tuple) else found)
+
+
+@dataclass(frozen=True)
+class _Range:
+    """What an integer must satisfy, in words and in fact."""
+
+    at_least: Bound = 1
+    at_most: Bound = MAX_COUNT
+    equals: str | None = None
+    divides: str | None = None
+    even: bool = False
+
+    def check(self, keys: Keys, key: str, value: int, values: Values, index: int = 0) -> int:
+        def named(bound: Bound) -> str:
+            return f" ({keys.read_so_far[bound]})" if isinstance(bound, str) else ""
+
+        low, high = (_bound(b, values, index) for b in (self.at_least, self.at_most))
+        kind = "an even integer" if self.even else "an integer"
+        if not low <= value <= high or (self.even and value % 2):
+            raise keys.bad(key, value, f"{kind} from {low} to {high}{named(self.at_most)}")
+        if self.equals is not None and value != (other := _bound(self.equals, values, index)):
+            raise keys.bad(key, value, f"{other}{named(self.equals)}")
+        if self.divides is not None and (other := _bound(self.divides, values, index)) % value:
+            raise keys.bad(key, value, f"a divisor of {other}{named(self.divides)}")
+        return value
+
+
+def count(
+    key: str,
+    *,
+    default: Any = _REQUIRED,
+    at_least: Bound = 1,
+    at_most: Bound = MAX_COUNT,
+    equals: str | None = None,
+    even: bool = False,
+) -> Any:
+    """An integer. `default` is a value, another field's name or a function of the fields above."""
+    allowed = _Range(at_least, at_most, equals, even=even)
+
+    def read_value(keys: Keys, values: Values) -> int:
+        value = keys.get(key, int, default is _REQUIRED)
+        if value is None:
+            value = _bound(default, values)
+        return allowed.check(keys, key, value, values)
+
+    return _field(f"{{}}.{key}", read_value)
+
+
+def per_layer(key: str, *, default: str = "", divides: str | None = None) -> Any:
+    """A positive integer for each of `n_layer` layers; the file gives one for all, or an array."""
+    allowed = _Range(divides=divides)
+
+    def read_value(keys: Keys, values: Values) -> tuple[int, ...]:
+        n_layer = values["n_layer"]
+        if isinstance(keys.checkpoint.metadata.get(keys.full(key)), np.ndarray):
+            each = keys.get(key, list[int])
+        elif (value := keys.get(key, int, not default)) is not None:
+            each = [value] * n_layer
+        else:
+            each = values[default]
+        if len(each) != n_layer:
+            raise keys.bad(key, f"{len(each)} values", f"{n_layer}, one for each layer")
+        return tuple(allowed.check(keys, key, v, values, i) for i, v in enumerate(each))
+
+    return _field(f"{{}}.{key}", read_value)
+
+
+def per_head(key: str, *, even: bool = False) -> Any:
+    """A positive integer: the values in a head, by default n_embd / n_head."""
+    allowed = _Range(even=even)
+
+    def read_value(keys: Keys, values: Values) -> int:
+        value = keys.get(key, int)
+        if value is None:
+            n_embd, n_head = values["n_embd"], values["n_head"][0]
+            value, rest = divmod(n_embd, n_head)
+            if rest:
+                why = f"a multiple of {n_head} ({keys.read_so_far['n_head']})"
+                raise keys.bad("embedding_length", n_embd, f"{why}, as {keys.full(key)} is missing")
+        return allowed.check(keys, key, value, values)
+
+    return _field(f"{{}}.{key}", read_value)
+
+
+def number(
+    key: str, *, default: float | None = None, at_least: float = 1e-30, at_most: float = 1e30
+) -> Any:
+    """A float within bounds; those given by default keep float32 arithmetic finite."""
+
+    def read_value(keys: Keys, values: Values) -> float:
+        value = keys.get(key, float, default is None)
+        if value is None:
+            return float(default or 0.0)
+        if not at_least <= value <= at_most:  # also true of NaN
+            raise keys.bad(key, value, f"a number from {at_least:g} to {at_most:g}")
+        return float(value)
+
+    return _field(f"{{}}.{key}", read_value)
+
+
+def choice(key: str, *, default: str, known: tuple[str, ...]) -> Any:
+    """One of the `known` words; another is refused by name."""
+
+    def read_value(keys: Keys, values: Values) -> str:
+        value = keys.get(key, str)
+        if value is not None and value not in known:
+            raise keys.unsupported(key, f"is {value!r}, wanted one of {', '.join(known)}")
+        return default if value is None else str(value)
+
+    return _field(f"{{}}.{key}", read_value)
+
+
+def must_be(key: str, wanted: bool) -> Any:
+    """A boolean that only has one supported value, which is also its default."""
+
+    def read_value(keys: Keys, values: Values) -> bool:
+        if keys.get(key, bool) not in (None, wanted):
+            raise keys.unsupported(key, f"is {not wanted}, wanted {wanted}".lower())
+        return wanted
+
+    return _field(f"{{}}.{key}", read_value)
+
+
+def group(cls: type[Any]) -> Any:
+    """A dataclass of keys that architectures share; its fields see those above it."""
+    return _field("{}", lambda keys, values: _read(cls, keys, values))
+
+
+def layer_count() -> Any:
+    """block_count, which must be the number of blk.N in the file: nothing else may bound a loop."""
+
+    def read_value(keys: Keys, values: Values) -> int:
+        value = keys.get("block_count", int, required=True)
+        names = (n.split(".")[1] for n in keys.checkpoint.tensors if n.startswith("blk."))
+        present = len({int(n) for n in names if n.isascii() and n.isdecimal()})
+        if value != present or not present:
+            wanted = f"{max(present, 1)}: the file has tensors of {present} blocks (blk.N)"
+            raise keys.bad("block_count", value, wanted)
+        return present
+
+    return _field("{}.block_count", read_value)
+
+
+def vocabulary_size() -> Any:
+    """The number of tokens: of the vocabulary, else what vocab_size says, else of token_embd."""
+
+    def read_value(keys: Keys, values: Values) -> int:
+        tokens = keys.checkpoint.get("tokenizer.ggml.tokens", StringArray, None)
+        if tokens is not None:
+            return len(tokens)
+        value = keys.get("vocab_size", int)
+        if value is None:
+            table = keys.checkpoint.tensors.get("token_embd.weight")
+            return table.shape[0] if table is not None else 1
+        return _Range().check(keys, "vocab_size", value, values)
+
+    return _field("tokenizer.ggml.tokens or {}.vocab_size", read_value)
