@@ -85,10 +85,16 @@ def processor() -> Processor:
 def report() -> list[Choice]:
     """What `vatra doctor` says of the processor."""
     cpu = processor()
-    shown = [f for f in sorted(cpu.features) if f.startswith(("avx", "fma", "f16c", "amx", "dot", "i8mm"))]
+    shown = [
+        f
+        for f in sorted(cpu.features)
+        if f.startswith(("avx", "fma", "f16c", "amx", "dot", "i8mm"))
+    ]
     return [
         Choice("processor", cpu.name, f"{platform.machine()}, as LLVM names it"),
         Choice("instruction set", cpu.level, cpu.reason),
         Choice("features", " ".join(shown) or "none used", "reported by LLVM"),
-        Choice("tile", f"16 rows x {cpu.tokens_per_tile} tokens", f"fills the registers of {cpu.level}"),
+        Choice(
+            "tile", f"16 rows x {cpu.tokens_per_tile} tokens", f"fills the registers of {cpu.level}"
+        ),
     ]

@@ -51,7 +51,8 @@ class State:
 
     def shapes(self, cache: KVCache) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The shapes of one layer's keys and values."""
-        return (cache.n_head_kv, self.n_ctx, cache.key_dim), (cache.n_head_kv, self.n_ctx, cache.value_dim)
+        rows = cache.n_head_kv, self.n_ctx
+        return (*rows, cache.key_dim), (*rows, cache.value_dim)
 
     @staticmethod
     def bytes_per_token(caches: list[KVCache], kv: KVType) -> int:

@@ -32,7 +32,7 @@ MAGIC = b"vatra kernel 1\n"
 LOCK_PATIENCE_S = 120.0
 HEADS = ("op", "run", "thread", "n_threads")  # what every kernel is given
 
-# Called as on_compile(kernel name, number done, number to do) before each compilation and at the end.
+# Called as on_compile(kernel name, number done, number to do) before each kernel and at the end.
 on_compile: Callable[[str, int, int], None] | None = None
 # Called with one line, at most once, if the kernels cannot be kept or had been damaged.
 on_notice: Callable[[str], None] | None = None
@@ -97,8 +97,12 @@ def _compile(name: str) -> bytes:
     from vatra.engine import simd
 
     module, _, variant = name.partition(":")
-    made = import_module(f"vatra.engine.kernels.{module}").kernel(*(variant.split(",") if variant else ()))
-    kinds = {key: kind for key, kind in made.__annotations__.items() if key not in ("return", *HEADS)}
+    made = import_module(f"vatra.engine.kernels.{module}").kernel(
+        *(variant.split(",") if variant else ())
+    )
+    kinds = {
+        key: kind for key, kind in made.__annotations__.items() if key not in ("return", *HEADS)
+    }
     words = ", ".join(
         f"load_i64(op + {8 * i})" if kind == "int" else f"as_f32(load_i64(op + {8 * i}))"
         for i, kind in enumerate(kinds.values(), FIRST_ARGUMENT)
@@ -186,7 +190,10 @@ def cache_folder() -> tuple[Path | None, str]:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if hasattr(os, "geteuid"):
-            for place in (folder.parent, folder):  # what lies there is executed: nobody else may write
+            for place in (
+                folder.parent,
+                folder,
+            ):  # what lies there is executed: nobody else may write
                 found = place.stat()
                 if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                     return None, f"{place} can be written by others (chmod 700 it, and own it)"

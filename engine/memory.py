@@ -58,7 +58,10 @@ def _windows() -> Available | None:
             ("length", ctypes.c_ulong),
             ("load", ctypes.c_ulong),
             *((name, ctypes.c_ulonglong) for name in ("total", "available", "page_total")),
-            *((name, ctypes.c_ulonglong) for name in ("page", "virtual_total", "virtual", "extended")),
+            *(
+                (name, ctypes.c_ulonglong)
+                for name in ("page", "virtual_total", "virtual", "extended")
+            ),
         ]
 
     status = Status(length=ctypes.sizeof(Status))

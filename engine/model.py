@@ -165,7 +165,9 @@ class Model:
             )
         ignored = not_honoured(self.metadata)
         if ignored:
-            self.notes.append(f"sampling that the file recommends is not done: {', '.join(ignored)}")
+            self.notes.append(
+                f"sampling that the file recommends is not done: {', '.join(ignored)}"
+            )
         if isinstance(found, Tokenizer):
             self.notes += found.warnings
         else:

@@ -61,9 +61,13 @@ def culprit(model: Evaluated, ids: Sequence[int]) -> VatraError:
     if activation is not None:
         name, position, value = activation
         what = f"is {value} at position {position}, though every weight is finite"
-        return BadFile(path, f"{what}: the weights are out of any model's range", field=f"activation {name}")
+        return BadFile(
+            path, f"{what}: the weights are out of any model's range", field=f"activation {name}"
+        )
     if model.kv == "f16":
-        what = "too large for an f16 KV cache, but finite in f32: load the model with an f32 KV cache"
+        what = (
+            "too large for an f16 KV cache, but finite in f32: load the model with an f32 KV cache"
+        )
         return BadFile(path, what, field="activation logits")
     return VatraError(f"{path}: the logits are not finite, but are when evaluated step by step")
 

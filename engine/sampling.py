@@ -72,7 +72,9 @@ class Sampling:
         known = {field.name for field in fields(cls)}
         for name, value in given.items():
             if name not in known:
-                raise UsageError(f"sampling: {name!r} is not known, wanted {', '.join(sorted(known))}")
+                raise UsageError(
+                    f"sampling: {name!r} is not known, wanted {', '.join(sorted(known))}"
+                )
             if value is not None:
                 chosen[name] = value
         return cls(**chosen)
@@ -207,7 +209,9 @@ def probabilities(logits: Array, temperature: float = 1.0) -> Array:
     """softmax(logits / temperature) in float64; a logit of +inf shares all with its equals."""
     logits = logits.astype(np.float64)
     highest = logits.max()
-    with np.errstate(all="ignore"):  # far from the highest is 0, whatever the division overflowed to
+    with np.errstate(
+        all="ignore"
+    ):  # far from the highest is 0, whatever the division overflowed to
         distance = np.where(logits == highest, 0.0, (logits - highest) / temperature)
         shares: Array = np.exp(distance)
     shares /= shares.sum()

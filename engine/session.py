@@ -133,7 +133,9 @@ class Session:
         Raises UsageError if `turn` is not the latest answer, ContextFull if there is no room.
         """
         if turn != self._turn:
-            raise UsageError("this answer can not go on: its session has been used for another text")
+            raise UsageError(
+                "this answer can not go on: its session has been used for another text"
+            )
         if self._chosen is None and self._logits is None:  # an evaluation was interrupted
             self._chosen = self._ids[-1]
             del self._ids[-1]

@@ -41,7 +41,13 @@ class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 f32s, i32s, i8s = Vector("f32", LANES), Vector("i32", LANES), Vector("i8", 4 * LANES)
 f32, i32, i64, address = types.float32, types.int32, types.int64, types.intp
 
-F32, I8, I16, I32, I64 = ir.FloatType(), ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+F32, I8, I16, I32, I64 = (
+    ir.FloatType(),
+    ir.IntType(8),
+    ir.IntType(16),
+    ir.IntType(32),
+    ir.IntType(64),
+)
 VOID = types.void
 
 
@@ -66,7 +72,8 @@ def verb(result: types.Type, *arguments: types.Type) -> Callable[[Callable[..., 
             if counts:
                 out = types.UniTuple(result, counts[0])
                 wanted = [
-                    g if isinstance(g, types.UniTuple) else a for g, a in zip(plain, arguments, strict=True)
+                    g if isinstance(g, types.UniTuple) else a
+                    for g, a in zip(plain, arguments, strict=True)
                 ]
             else:
                 out, wanted = result, list(arguments)
@@ -76,7 +83,9 @@ def verb(result: types.Type, *arguments: types.Type) -> Callable[[Callable[..., 
                     made = emit(builder, *values)
                     return context.get_dummy_value() if made is None else made
                 columns = [
-                    cgutils.unpack_tuple(builder, v) if isinstance(t, types.UniTuple) else [v] * counts[0]
+                    cgutils.unpack_tuple(builder, v)
+                    if isinstance(t, types.UniTuple)
+                    else [v] * counts[0]
                     for v, t in zip(values, wanted, strict=True)
                 ]
                 each = [emit(builder, *row) for row in zip(*columns, strict=True)]
@@ -177,7 +186,9 @@ def _half_to_float(b: Any, v: Any) -> Any:
     magnitude = b.shl(b.and_(w, _constant(i32s.ir, 0x7FFF)), _constant(i32s.ir, 13))
     scaled = b.fmul(b.bitcast(magnitude, f32s.ir), _constant(f32s.ir, 2.0**112))
     special = b.icmp_unsigned(">=", magnitude, _constant(i32s.ir, 0x7C00 << 13))
-    bits = b.select(special, b.or_(magnitude, _constant(i32s.ir, 0x7F800000)), b.bitcast(scaled, i32s.ir))
+    bits = b.select(
+        special, b.or_(magnitude, _constant(i32s.ir, 0x7F800000)), b.bitcast(scaled, i32s.ir)
+    )
     sign = b.shl(b.and_(w, _constant(i32s.ir, 0x8000)), _constant(i32s.ir, 16))
     return b.bitcast(b.or_(bits, sign), f32s.ir)
 
@@ -185,7 +196,9 @@ def _half_to_float(b: Any, v: Any) -> Any:
 def _float_to_half(b: Any, v: Any) -> Any:
     """<16 x float> -> <16 x i16> of IEEE halves, rounding to nearest even."""
     if processor().has("f16c") or processor().level == "neon":
-        return b.bitcast(b.fptrunc(v, ir.VectorType(ir.HalfType(), LANES)), ir.VectorType(I16, LANES))
+        return b.bitcast(
+            b.fptrunc(v, ir.VectorType(ir.HalfType(), LANES)), ir.VectorType(I16, LANES)
+        )
     w = b.bitcast(v, i32s.ir)
     sign = b.lshr(b.and_(w, _constant(i32s.ir, 0x80000000)), _constant(i32s.ir, 16))
     magnitude = b.and_(w, _constant(i32s.ir, 0x7FFFFFFF))
@@ -255,7 +268,7 @@ def _lanes_below(b: Any, n: Any) -> Any:
 def _load_some(b: Any, at: Any, n: Any, kind: Any) -> Any:
     vector = ir.VectorType(kind, LANES)
     pointer = b.inttoptr(at, vector.as_pointer())
-    name = f"llvm.masked.load.v{LANES}{'f' if kind == F32 else 'i'}{32 if kind in (F32, I32) else 16}.p0"
+    name = f"llvm.masked.load.v{LANES}{'f32' if kind == F32 else 'i16'}.p0"
     mask = _lanes_below(b, n)
     function = ir.FunctionType(vector, [pointer.type, I32, mask.type, vector])
     called = cgutils.get_or_insert_function(b.module, function, name)
@@ -288,16 +301,21 @@ store_f32s = verb(VOID, address, f32s)(lambda b, at, v: _store(b, at, v))
 store_i32s = verb(VOID, address, i32s)(lambda b, at, v: _store(b, at, v))
 
 # 16 halves, 16 bfloat16 or 16 signed bytes in memory, widened
-load_f16s = verb(f32s, address)(lambda b, at: _half_to_float(b, _load(b, at, ir.VectorType(I16, LANES))))
+load_f16s = verb(f32s, address)(
+    lambda b, at: _half_to_float(b, _load(b, at, ir.VectorType(I16, LANES)))
+)
 load_bf16s = verb(f32s, address)(
     lambda b, at: b.bitcast(
-        b.shl(b.zext(_load(b, at, ir.VectorType(I16, LANES)), i32s.ir), _constant(i32s.ir, 16)), f32s.ir
+        b.shl(b.zext(_load(b, at, ir.VectorType(I16, LANES)), i32s.ir), _constant(i32s.ir, 16)),
+        f32s.ir,
     )
 )
 store_f16s = verb(VOID, address, f32s)(lambda b, at, v: _store(b, at, _float_to_half(b, v)))
 # one float32 as a half
 store_f16 = verb(VOID, address, f32)(
-    lambda b, at, v: _store(b, at, b.extract_element(_float_to_half(b, _splat(b, v)), ir.Constant(I32, 0)))
+    lambda b, at, v: _store(
+        b, at, b.extract_element(_float_to_half(b, _splat(b, v)), ir.Constant(I32, 0))
+    )
 )
 # 16 int32 as 16 bytes, the low byte of each
 store_i32s_as_i8 = verb(VOID, address, i32s)(
@@ -306,7 +324,9 @@ store_i32s_as_i8 = verb(VOID, address, i32s)(
 
 # the first n of 16; the rest is zero, and their memory is not touched
 load_some_f32s = verb(f32s, address, i64)(lambda b, at, n: _load_some(b, at, n, F32))
-load_some_f16s = verb(f32s, address, i64)(lambda b, at, n: _half_to_float(b, _load_some(b, at, n, I16)))
+load_some_f16s = verb(f32s, address, i64)(
+    lambda b, at, n: _half_to_float(b, _load_some(b, at, n, I16))
+)
 load_some_bf16s = verb(f32s, address, i64)(
     lambda b, at, n: b.bitcast(
         b.shl(b.zext(_load_some(b, at, n, I16), i32s.ir), _constant(i32s.ir, 16)), f32s.ir
@@ -357,9 +377,13 @@ or_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.or_(x, y))
 xor_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.xor(x, y))
 sum_f32s = verb(f32, f32s)(lambda b, v: _tree(b, v, b.fadd))
 sum_i32s = verb(i32, i32s)(lambda b, v: _tree(b, v, b.add))
-highest = verb(f32, f32s)(lambda b, v: _tree(b, v, lambda x, y: b.select(b.fcmp_ordered(">", x, y), x, y)))
+highest = verb(f32, f32s)(
+    lambda b, v: _tree(b, v, lambda x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
+)
 first_of = verb(f32, f32s)(lambda b, v: b.extract_element(v, ir.Constant(I32, 0)))
-keep_below = verb(f32s, f32s, f32s, i64)(lambda b, x, other, n: b.select(_lanes_below(b, n), x, other))
+keep_below = verb(f32s, f32s, f32s, i64)(
+    lambda b, x, other, n: b.select(_lanes_below(b, n), x, other)
+)
 dot4 = verb(i32s, i32s, i8s, i8s)(_dot4)
 as_f32 = verb(f32, i64)(lambda b, x: b.bitcast(b.trunc(x, I32), F32))
 
@@ -415,7 +439,9 @@ def load_tile(at: Any, stride: Any, n: Any) -> Any:
     count = n.literal_value
 
     def emit(b: Any, at: Any, stride: Any, _n: Any) -> Any:
-        return [_load(b, b.add(at, b.mul(stride, ir.Constant(I64, i))), f32s.ir) for i in range(count)]
+        return [
+            _load(b, b.add(at, b.mul(stride, ir.Constant(I64, i))), f32s.ir) for i in range(count)
+        ]
 
     return types.UniTuple(f32s, count)(address, i64, n), emit
 
@@ -450,7 +476,11 @@ def load_grid(at: Any, stride: Any, n: Any, m: Any) -> Any:
 
     def emit(b: Any, at: Any, stride: Any, _n: Any, _m: Any) -> Any:
         starts = [b.add(at, b.mul(stride, ir.Constant(I64, i))) for i in range(rows)]
-        return [_load(b, b.add(s, ir.Constant(I64, 64 * j)), f32s.ir) for s in starts for j in range(columns)]
+        return [
+            _load(b, b.add(s, ir.Constant(I64, 64 * j)), f32s.ir)
+            for s in starts
+            for j in range(columns)
+        ]
 
     return types.UniTuple(f32s, rows * columns)(address, i64, n, m), emit
 
@@ -469,7 +499,9 @@ def store_grid(at: Any, stride: Any, tile: Any, m: Any) -> Any:
 
 
 @tile_verb(7)
-def dot_tile(sums: Any, quads: Any, scales: Any, mins: Any, x: Any, x_scale: Any, x_sum: Any) -> Any:
+def dot_tile(
+    sums: Any, quads: Any, scales: Any, mins: Any, x: Any, x_scale: Any, x_sum: Any
+) -> Any:
     """Add one block of 32 weights of 16 rows, times T tokens, to T vectors of row sums.
 
     quads: 8 byte vectors, lane r of quad j being weights 4j..4j+3 of row r as unsigned bytes.
@@ -480,7 +512,9 @@ def dot_tile(sums: Any, quads: Any, scales: Any, mins: Any, x: Any, x_scale: Any
     with_mins = isinstance(mins, types.UniTuple)
     spans = scales.count
 
-    def emit(b: Any, sums: Any, quads: Any, scales: Any, mins: Any, x: Any, x_scale: Any, x_sum: Any) -> Any:
+    def emit(
+        b: Any, sums: Any, quads: Any, scales: Any, mins: Any, x: Any, x_scale: Any, x_sum: Any
+    ) -> Any:
         out = []
         for t, total in enumerate(sums):
             block = None
@@ -491,7 +525,9 @@ def dot_tile(sums: Any, quads: Any, scales: Any, mins: Any, x: Any, x_scale: Any
                     four = _load(b, b.add(x, ir.Constant(I64, 32 * t + 4 * j)), I32, 4)
                     start = _dot4(b, start, quads[j], b.bitcast(_splat(b, four), i8s.ir))
                 part = b.sitofp(start, f32s.ir)
-                block = b.fmul(part, scales[s]) if block is None else _fma(b, part, scales[s], block)
+                block = (
+                    b.fmul(part, scales[s]) if block is None else _fma(b, part, scales[s], block)
+                )
                 if with_mins:
                     block = _fma(b, mins[s], _splat(b, _load(b, sum_at, F32, 4)), block)
             scale = _splat(b, _load(b, b.add(x_scale, ir.Constant(I64, 4 * t)), F32, 4))
@@ -528,12 +564,15 @@ def splat_tile(sums: Any, w: Any, x: Any, stride: Any) -> Any:
 
 @tile_verb(6)
 def store_rows(at: Any, stride: Any, tile: Any, bias: Any, n_rows: Any, n_tokens: Any) -> Any:
-    """Store T vectors of 16 row sums `stride` bytes apart, plus 16 float32 at `bias` unless it is 0.
+    """Store T vectors of 16 row sums `stride` bytes apart, plus 16 float32 at `bias`, if any.
 
-    Only the first n_rows lanes of the first n_tokens vectors are written, and so much of bias read.
+    Only the first n_rows lanes of the first n_tokens vectors are written, and as many read of
+    bias; address 0 is no bias.
     """
 
-    def emit(b: Any, at: Any, stride: Any, tile: Any, bias: Any, n_rows: Any, n_tokens: Any) -> None:
+    def emit(
+        b: Any, at: Any, stride: Any, tile: Any, bias: Any, n_rows: Any, n_tokens: Any
+    ) -> None:
         zero = ir.Constant(I64, 0)
         lanes = b.select(b.icmp_signed("==", bias, zero), zero, n_rows)
         add = _load_some(b, bias, lanes, F32)
@@ -546,8 +585,10 @@ def store_rows(at: Any, stride: Any, tile: Any, bias: Any, n_rows: Any, n_tokens
 
 
 @tile_verb(7)
-def store_sums(at: Any, stride: Any, tile: Any, tokens: Any, bias: Any, n_rows: Any, n_tokens: Any) -> Any:
-    """Sum each vector of an R x T tile to the float32 of row r, token t at `at + t * stride + 4 * r`.
+def store_sums(
+    at: Any, stride: Any, tile: Any, tokens: Any, bias: Any, n_rows: Any, n_tokens: Any
+) -> Any:
+    """Sum each vector of an R x T tile into the float32 at `at + t * stride + 4 * r`.
 
     `tokens` is T as a literal; bias, n_rows and n_tokens as for `store_rows`.
     """

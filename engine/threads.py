@@ -23,7 +23,7 @@ _ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4, *[ctypes.c_int
 
 @cache
 def allowed_cpus() -> tuple[int, str]:
-    """How many processors this process may keep busy, and why: affinity, then control-group quota."""
+    """How many processors this process may keep busy, and why."""
     total = os.cpu_count() or 1
     count, reason = total, "all processors"
     if hasattr(os, "sched_getaffinity"):
@@ -101,7 +101,9 @@ class Pool:
     def __init__(self, n_threads: int) -> None:
         self.n_threads = n_threads
         self.run_block = np.zeros(layout.RUN_WORDS + 8, np.int64)
-        skip = -self.run_block.ctypes.data % 64 // 8  # the barrier's words want cache lines of their own
+        skip = (
+            -self.run_block.ctypes.data % 64 // 8
+        )  # the barrier's words want cache lines of their own
         self.run_block = self.run_block[skip : skip + layout.RUN_WORDS]
         self.run_block[layout.RUN_YIELD] = _yield_address()
         self._loop = _ENTRY(jit.load(["loop:"])["loop:"].address)
@@ -115,7 +117,9 @@ class Pool:
         self._done = threading.Semaphore(0)
         for i in range(self.n_threads):
             arguments = (i, self._go[i], self._done)
-            threading.Thread(target=self._work, args=arguments, daemon=True, name=f"vatra {i}").start()
+            threading.Thread(
+                target=self._work, args=arguments, daemon=True, name=f"vatra {i}"
+            ).start()
 
     def _work(self, i: int, go: threading.Semaphore, done: threading.Semaphore) -> None:
         scratch = (ctypes.c_int64 * 2)()

@@ -83,20 +83,20 @@ def place(weight: QTensor, pool: Pool, memory: Memory) -> Placed:
 
 
 def pieces(format: WeightFormat) -> Array:
-    """How a block is cut for interleaving: int64 (n, 2) of offset and size, 2 for halves, else 4."""
+    """How a block is cut: int64 (n, 2) of offset and size, which is 2 for halves, else 4."""
     found = []
     for kind, offset in (field[:2] for field in (format.layout.fields or {}).values()):
         size = 2 if kind.base == np.float16 else 4
         if kind.itemsize % size:
-            raise ValueError(f"{format.name}: a field of {kind.itemsize} bytes cannot be interleaved")
+            raise ValueError(
+                f"{format.name}: a field of {kind.itemsize} bytes cannot be interleaved"
+            )
         found += [(offset + i, size) for i in range(0, kind.itemsize, size)]
     return np.array(found, np.int64)
 
 
-def interleaved(
-    weight: QTensor, n_matrices: int, n_out: int, pool: Pool, memory: Memory
-) -> Array:
-    """A copy of `weight` in the order that `matmul` reads, as uint8; rows that are not there are 0."""
+def interleaved(weight: QTensor, n_matrices: int, n_out: int, pool: Pool, memory: Memory) -> Array:
+    """A uint8 copy in the order that `matmul` reads; rows that are not there are zeros."""
     groups = n_matrices * -(-n_out // ROWS)
     out = memory.take(groups * ROWS * weight.data.shape[1])
     cut = pieces(weight.format)

@@ -56,7 +56,8 @@ def storing(kind: str) -> Callable[..., None]:
 
     def store(
         op, run, thread, n_threads,
-        k: int, v: int, keys: int, values: int, n_head: int, key_dim: int, value_dim: int, n_ctx: int,
+        k: int, v: int, keys: int, values: int,
+        n_head: int, key_dim: int, value_dim: int, n_ctx: int,
     ):  # fmt: skip
         n, position = load_i64(run + 8 * RUN_TOKENS), load_i64(run + 8 * RUN_POSITION)
         padded = (value_dim + 15) // 16 * 16
@@ -69,7 +70,9 @@ def storing(kind: str) -> Callable[..., None]:
                 store_one(to + size * ROWS * d, load_f32(k + 4 * (unit * key_dim + d)))
             to = values + size * padded * (head * n_ctx + at)
             for d in range(0, value_dim, 16):
-                store_vector(to + size * d, load_some_f32s(v + 4 * (unit * value_dim + d), value_dim - d))
+                store_vector(
+                    to + size * d, load_some_f32s(v + 4 * (unit * value_dim + d), value_dim - d)
+                )
 
     return store
 
@@ -122,7 +125,12 @@ def attending(kind: str) -> Callable[..., None]:
                 for d in range(key_dim):
                     # four groups of 16 keys
                     here, apart = at + 16 * size * d, 16 * size * key_dim
-                    row = (load(here), load(here + apart), load(here + 2 * apart), load(here + 3 * apart))
+                    row = (
+                        load(here),
+                        load(here + apart),
+                        load(here + 2 * apart),
+                        load(here + 3 * apart),
+                    )
                     tile = splat_tile(tile, row, turned + 4 * queries * d, 4)
                 store_grid(scores, 4 * STEP, tile, 4)
                 for i in range(queries):
@@ -199,4 +207,3 @@ def attending(kind: str) -> Callable[..., None]:
             job = fetch_add(op + 8 * OP_COUNTER, 1)
 
     return attend
-

@@ -33,7 +33,9 @@ from vatra.engine.simd import (
 def share(total, thread, n_threads):
     """This thread's range of `total` values, in whole vectors."""
     vectors = (total + 15) // 16
-    return 16 * (vectors * thread // n_threads), min(16 * (vectors * (thread + 1) // n_threads), total)
+    return 16 * (vectors * thread // n_threads), min(
+        16 * (vectors * (thread + 1) // n_threads), total
+    )
 
 
 @inlined
@@ -59,7 +61,17 @@ def silu_mul(op, run, thread, n_threads, gate: int, up: int, out: int, width: in
 
 
 def rms_norm(
-    op, run, thread, n_threads, x: int, weight: int, out: int, width: int, rows: int, per_row: int, eps: float
+    op,
+    run,
+    thread,
+    n_threads,
+    x: int,
+    weight: int,
+    out: int,
+    width: int,
+    rows: int,
+    per_row: int,
+    eps: float,
 ):
     total = load_i64(run + 8 * rows) * per_row
     for row in range(total * thread // n_threads, total * (thread + 1) // n_threads):
@@ -78,7 +90,8 @@ def rms_norm(
 
 def rope(
     op, run, thread, n_threads,
-    x: int, angles: int, out: int, n_head: int, head_dim: int, half: int, interleaved: int, rows: int,
+    x: int, angles: int, out: int,
+    n_head: int, head_dim: int, half: int, interleaved: int, rows: int,
 ):  # fmt: skip
     total = load_i64(run + 8 * rows) * n_head
     step, partner = (2, 1) if interleaved != 0 else (1, half)
@@ -129,7 +142,9 @@ def top_experts(
             store_f32(to, load_f32(to) * factor)
 
 
-def weighted_sum(op, run, thread, n_threads, x: int, weights: int, out: int, k: int, width: int, rows: int):
+def weighted_sum(
+    op, run, thread, n_threads, x: int, weights: int, out: int, k: int, width: int, rows: int
+):
     n = load_i64(run + 8 * rows)
     for t in range(n * thread // n_threads, n * (thread + 1) // n_threads):
         for i in range(0, width, 16):
@@ -137,11 +152,15 @@ def weighted_sum(op, run, thread, n_threads, x: int, weights: int, out: int, k: 
             total = splat_f32(0.0)
             for j in range(k):
                 share_of = splat_f32(load_f32(weights + 4 * (k * t + j)))
-                total = fma(share_of, load_some_f32s(x + 4 * (width * (k * t + j) + i), left), total)
+                total = fma(
+                    share_of, load_some_f32s(x + 4 * (width * (k * t + j) + i), left), total
+                )
             store_some_f32s(out + 4 * (width * t + i), total, left)
 
 
-def select_outputs(op, run, thread, n_threads, x: int, out: int, width: int, tokens: int, outputs: int):
+def select_outputs(
+    op, run, thread, n_threads, x: int, out: int, width: int, tokens: int, outputs: int
+):
     n = load_i64(run + 8 * outputs)
     skipped = (load_i64(run + 8 * tokens) - n) * width
     first, end = share(n * width, thread, n_threads)

@@ -13,7 +13,6 @@ from vatra.engine.kernels.layout import OP_COUNTER, ROWS
 from vatra.engine.kernels.unpack import UNPACK, inlined, tile_of
 from vatra.engine.simd import dot_tile, fetch_add, load_i32, load_i64, prefetch, store_rows, zeros
 
-
 AHEAD = 4096  # bytes that are asked for before they are needed
 
 
@@ -65,8 +64,8 @@ def kernel(format: str, tokens: str) -> Callable[..., None]:
                 t = 0
                 while tile == many and n - t > many // 3:
                     sums = by_tile(
-                        at, x + 32 * width * t, x_scale + 4 * width * t, x_sum + 4 * spans * width * t,
-                        n_blocks, many, spans,
+                        at, x + 32 * width * t, x_scale + 4 * width * t,
+                        x_sum + 4 * spans * width * t, n_blocks, many, spans,
                     )  # fmt: skip
                     store_rows(to + 4 * n_out * t, 4 * n_out, sums, add, left, n - t)
                     t += many

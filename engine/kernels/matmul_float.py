@@ -52,7 +52,8 @@ def rows_times_tile(format: str, tokens: int) -> Callable[..., object]:
         if i < n_in:
             at, n = size * i, n_in - i
             rows = (
-                read_some(r0 + at, n), read_some(r1 + at, n), read_some(r2 + at, n), read_some(r3 + at, n)
+                read_some(r0 + at, n), read_some(r1 + at, n),
+                read_some(r2 + at, n), read_some(r3 + at, n),
             )  # fmt: skip
             sums = outer_tile(sums, rows, load_tile_some(x + 4 * i, stride, tokens, n))
         return sums
@@ -107,7 +108,10 @@ def kernel(format: str, tokens: str) -> Callable[..., None]:
                     expert = load_i32(chosen + 4 * i)
                     base = w + expert * n_out * row_bytes
                     r0, r1 = base + row * row_bytes, base + min(row + 1, last) * row_bytes
-                    r2, r3 = base + min(row + 2, last) * row_bytes, base + min(row + 3, last) * row_bytes
+                    r2, r3 = (
+                        base + min(row + 2, last) * row_bytes,
+                        base + min(row + 3, last) * row_bytes,
+                    )
                     t = i // k if shared_x != 0 else i
                     one = by_one(r0, r1, r2, r3, x + 4 * n_in * t, 4 * n_in, n_in)
                     add = bias + 4 * (expert * n_out + row) if bias != 0 else 0

@@ -1,11 +1,23 @@
-"""Copying weights into the order that `matmul` reads: 16 rows of blocks, interleaved field by field."""
+"""Copying weights into the order that `matmul` reads: 16 rows, interleaved field by field."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from vatra.engine.kernels.layout import OP_COUNTER, ROWS
+from vatra.engine.kernels.unpack import inlined
 from vatra.engine.simd import fetch_add, load_i16, load_i32, load_i64, store_i16, store_i32
+
+
+@inlined
+def turn(at, to, size, n_rows, row_bytes):
+    """Copy one piece of each row side by side."""
+    if size == 4:
+        for r in range(n_rows):
+            store_i32(to + 4 * r, load_i32(at + r * row_bytes))
+    else:
+        for r in range(n_rows):
+            store_i16(to + 2 * r, load_i16(at + r * row_bytes))
 
 
 def kernel() -> Callable[..., None]:
@@ -26,14 +38,12 @@ def kernel() -> Callable[..., None]:
                 for block in range(n_blocks):
                     for i in range(n_pieces):
                         at = base + block * block_bytes + load_i64(pieces + 16 * i)
-                        if load_i64(pieces + 16 * i + 8) == 4:
-                            for r in range(left):
-                                store_i32(to + 4 * r, load_i32(at + r * row_bytes))
-                            to += 4 * ROWS
+                        size = load_i64(pieces + 16 * i + 8)
+                        if left == ROWS:  # a known count, which is unrolled
+                            turn(at, to, size, ROWS, row_bytes)
                         else:
-                            for r in range(left):
-                                store_i16(to + 2 * r, load_i16(at + r * row_bytes))
-                            to += 2 * ROWS
+                            turn(at, to, size, left, row_bytes)
+                        to += size * ROWS
             first = fetch_add(op + 8 * OP_COUNTER, chunk)
 
     return relayout

@@ -1,4 +1,4 @@
-"""Weight formats in registers: how a group of 16 interleaved rows of blocks becomes bytes to multiply.
+"""Weight formats in registers: how 16 interleaved rows of blocks become bytes to multiply.
 
 A block of 16 rows keeps its file's fields in order; in each field, 4 bytes of each row (2 in a
 field of halves) follow each other, row by row. So lane r of a vector is row r. For a format:
@@ -19,22 +19,22 @@ from typing import Any
 from numba import njit
 
 from vatra.engine.simd import (
-    and_i32s,
     and_i8s,
-    as_i32s,
+    and_i32s,
     as_i8s,
+    as_i32s,
     load_f16s,
     load_i32s,
     load_quads,
     mul,
     neg,
-    or_i32s,
     or_i8s,
+    or_i32s,
     sar_i32s,
     shl_i32s,
     shr_i32s,
-    splat_i32,
     splat_i8,
+    splat_i32,
     to_f32s,
     xor_i8s,
 )
@@ -77,7 +77,10 @@ def k_scales(p, k):
     """Six-bit scale and min number k of 8, packed in 12 bytes, as floats (Q4_K, Q5_K)."""
     first, second, third = load_i32s(p), load_i32s(p + 64), load_i32s(p + 128)
     if k < 4:
-        scales, mins = and_i32s(first, splat_i32(0x3F3F3F3F)), and_i32s(second, splat_i32(0x3F3F3F3F))
+        scales, mins = (
+            and_i32s(first, splat_i32(0x3F3F3F3F)),
+            and_i32s(second, splat_i32(0x3F3F3F3F)),
+        )
     else:
         low, high = splat_i32(0x0F0F0F0F), splat_i32(0x30303030)
         scales = or_i32s(and_i32s(third, low), and_i32s(shr_i32s(first, 2), high))

@@ -1,0 +1,380 @@
+"""From a plan to the steps that the CPU takes: which kernel, on which places of the arena.
+
+Adding an operation is one function here and one line in `LOWER`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vatra.engine.arena import Arena, Place
+from vatra.engine.cpu_features import processor
+from vatra.engine.kernels import layout
+from vatra.engine.weights import Placed
+from vatra.models.plan import (
+    Add,
+    Attention,
+    Embed,
+    ExpertLinear,
+    Linear,
+    Op,
+    Plan,
+    RmsNorm,
+    Rope,
+    SelectOutputs,
+    SiluMul,
+    Tensor,
+    TopExperts,
+    WeightedSum,
+)
+from vatra.quant.tensor import QTensor
+
+Array = np.ndarray
+MAX_TOKENS = 256  # tokens of one walk: enough to keep the tiles full, few enough for the cache
+MAX_OUTPUTS = 32  # tokens of one walk whose logits are all kept
+FLOAT_TILE = 4  # tokens of a tile of `matmul_float`
+CHUNKS_PER_THREAD = 8  # pieces that a matrix is handed out in: uneven threads share the rest
+
+
+class Bytes(NamedTuple):
+    """Activations as signed bytes, their scales and their sums."""
+
+    x: Place
+    scales: Place
+    sums: Place
+
+
+@dataclass
+class Step:
+    """One row of the table before addresses are known: places stand for them."""
+
+    kernel: str
+    arguments: dict[str, Any]
+    reads: list[Place]
+    writes: list[Place]
+    caches: dict[str, tuple[str, int]] = field(default_factory=dict)  # argument -> (side, cache)
+
+
+class Lowering:
+    """Turns a plan's ops into steps, op by op."""
+
+    def __init__(self, plan: Plan, n_threads: int, placed: Callable[[QTensor], Placed]) -> None:
+        self.plan, self.n_threads, self.placed = plan, n_threads, placed
+        self.tile = processor().tokens_per_tile
+        self.arena = Arena()
+        self.steps: list[Step] = []
+        self.embeds: list[tuple[Embed, Place]] = []
+        self.angles: dict[int, tuple[Rope, Place]] = {}  # by the identity of the frequencies
+        self.kept: list[Array] = []  # float32 vectors whose addresses are in the table
+        self._places: dict[Tensor, Place] = {}
+        self._operands: dict[tuple[Tensor, layout.Operand], Bytes] = {}
+        uses = {t: i for i, op in enumerate(plan.ops) for t in _tensors(op)}
+        # what numpy writes is there before the walk: no other op may use its place first
+        for op in plan.ops:
+            if isinstance(op, Rope) and id(op.frequencies) not in self.angles:
+                size = MAX_TOKENS * 8 * len(op.frequencies)
+                self.angles[id(op.frequencies)] = (op, self.arena.take(size))
+            if isinstance(op, Embed):
+                self.embeds.append((op, self.new(op.out)))
+        for i, op in enumerate(plan.ops):
+            if not isinstance(op, Embed):
+                LOWER[type(op)](self, op)
+            for tensor in [t for t, last in uses.items() if last == i and t is not plan.logits]:
+                self.drop(tensor)
+
+    # -- places --
+
+    def new(self, tensor: Tensor) -> Place:
+        rows = MAX_OUTPUTS if tensor.outputs_only else MAX_TOKENS
+        place = self._places[tensor] = self.arena.take(4 * tensor.width * (rows + self.tile) + 64)
+        return place
+
+    def drop(self, tensor: Tensor) -> None:
+        self.arena.give(self._places.pop(tensor))
+        for key in [key for key in self._operands if key[0] is tensor]:
+            for part in self._operands.pop(key):
+                self.arena.give(part)
+
+    def place_of(self, tensor: Tensor) -> Place:
+        return self._places[tensor]
+
+    # -- steps --
+
+    def step(
+        self,
+        kernel: str,
+        reads: dict[str, Tensor | Place],
+        writes: dict[str, Tensor | Place],
+        caches: dict[str, tuple[str, int]] | None = None,
+        **arguments: Any,
+    ) -> None:
+        """Add a step; `reads` and `writes` are arguments that are tensors or places."""
+
+        def places(of: dict[str, Tensor | Place]) -> dict[str, Place]:
+            return {name: self._places[t] if isinstance(t, Tensor) else t for name, t in of.items()}
+
+        read, written = places(reads), places(writes)
+        self.steps.append(
+            Step(
+                kernel,
+                {**read, **written, **arguments},
+                list(read.values()),
+                list(written.values()),
+                caches or {},
+            )
+        )
+
+    def vector(self, values: Array | None) -> int:
+        """The address of float32 values that stay where they are; 0 for None."""
+        if values is None:
+            return 0
+        kept = np.ascontiguousarray(values, np.float32)
+        self.kept.append(kept)
+        return kept.ctypes.data
+
+    def operand(self, x: Tensor, width: int, wanted: layout.Operand) -> Bytes:
+        """`x` as signed bytes for one kind of weights; made once for all that read it."""
+        key = (x, wanted)
+        if key not in self._operands:
+            per_row = x.width // width
+            n_rows = (MAX_OUTPUTS if x.outputs_only else MAX_TOKENS) * per_row + self.tile
+            blocks = n_rows * (width // layout.PART)
+            sizes = layout.PART, 4, 4 * wanted.spans
+            made = self._operands[key] = Bytes(*(self.arena.take(blocks * n) for n in sizes))
+            self.step(
+                "quantize:",
+                {"x": x},
+                {"out": made.x, "scale": made.scales, "sums": made.sums},
+                width=width,
+                spans=wanted.spans,
+                zero=wanted.zero,
+                tile=self.tile,
+                rows=_rows(x),
+                per_row=per_row,
+            )
+        return self._operands[key]
+
+    def product(self, op: Linear | ExpertLinear, **more: Any) -> None:
+        """A matrix product: by bytes or by floats, for one matrix or for chosen ones."""
+        weight = self.placed(op.weight)
+        experts = isinstance(op, ExpertLinear)
+        reads: dict[str, Tensor | Place] = (
+            {"chosen": op.experts} if isinstance(op, ExpertLinear) else {}
+        )
+        shape: dict[str, Any] = {
+            "n_out": weight.n_out,
+            "bias": self.vector(op.bias),
+            "rows": _rows(op.out),
+        }
+        if weight.operand:
+            x, scale, sums = self.operand(op.x, weight.n_in, weight.operand)
+            self.new(op.out)
+            groups = -(-weight.n_out // layout.ROWS)
+            self.step(
+                f"matmul:{weight.format},{0 if experts else self.tile}",
+                {"x": x, "x_scale": scale, "x_sum": sums, **reads},
+                {"out": op.out},
+                w=weight.address,
+                spans=weight.operand.spans,
+                tile=self.tile,
+                n_blocks=weight.n_blocks,
+                chunk=self.chunk(groups),
+                **shape,
+                **more,
+            )
+        else:
+            self.new(op.out)
+            self.step(
+                f"matmul_float:{weight.format},{0 if experts else FLOAT_TILE}",
+                {"x": op.x, **reads},
+                {"out": op.out},
+                w=weight.address,
+                n_in=weight.n_in,
+                chunk=self.chunk(-(-weight.n_out // 4)),
+                **shape,
+                **more,
+            )
+
+    def chunk(self, groups: int) -> int:
+        return max(1, groups // (self.n_threads * CHUNKS_PER_THREAD))
+
+
+def _tensors(op: Op) -> list[Tensor]:
+    """Every tensor an op reads or writes."""
+    values = [getattr(op, f.name) for f in fields(op)]
+    return [v for v in values if isinstance(v, Tensor)]
+
+
+def _rows(tensor: Tensor) -> int:
+    """The word of the run block that counts the rows of a tensor."""
+    return layout.RUN_OUTPUTS if tensor.outputs_only else layout.RUN_TOKENS
+
+
+# ---- one function per op ------------------------------------------------------------------------
+
+
+def _linear(low: Lowering, op: Linear) -> None:
+    low.product(op)
+
+
+def _expert_linear(low: Lowering, op: ExpertLinear) -> None:
+    k = op.experts.width
+    low.product(op, k=k, shared_x=int(op.x.width == op.weight.width))
+
+
+def _rms_norm(low: Lowering, op: RmsNorm) -> None:
+    low.new(op.out)
+    width = op.x.shape[-1]
+    low.step(
+        "elementwise:rms_norm",
+        {"x": op.x},
+        {"out": op.out},
+        weight=low.vector(op.weight),
+        width=width,
+        rows=_rows(op.x),
+        per_row=op.x.width // width,
+        eps=op.eps,
+    )
+
+
+def _rope(low: Lowering, op: Rope) -> None:
+    low.new(op.out)
+    n_head, head_dim = op.x.shape
+    low.step(
+        "elementwise:rope",
+        {"x": op.x, "angles": low.angles[id(op.frequencies)][1]},
+        {"out": op.out},
+        n_head=n_head,
+        head_dim=head_dim,
+        half=len(op.frequencies),
+        interleaved=int(op.interleaved),
+        rows=_rows(op.x),
+    )
+
+
+def _attention(low: Lowering, op: Attention) -> None:
+    cache = low.plan.caches.index(op.cache)
+    (n_head, key_dim), (n_head_kv, value_dim) = op.q.shape, op.v.shape
+    # the cache itself, as a place below the arena, so that `attend` waits for `store`
+    memory = Place(-1 - cache, 1)
+    sides = {"keys": ("keys", cache), "values": ("values", cache)}
+    shape: dict[str, Any] = {"key_dim": key_dim, "value_dim": value_dim, "n_ctx": 0}
+    low.step(
+        "attention:store,{kv}",
+        {"k": op.k, "v": op.v},
+        {"": memory},
+        sides,
+        n_head=n_head_kv,
+        **shape,
+    )
+    low.new(op.out)
+    scratch_bytes = layout.attention_scratch(key_dim, value_dim)
+    scratch = low.arena.take(scratch_bytes * low.n_threads)
+    low.step(
+        "attention:attend,{kv}",
+        {"q": op.q, "": memory},
+        {"out": op.out, "scratch": scratch},
+        sides,
+        scratch_bytes=scratch_bytes,
+        n_head=n_head,
+        n_head_kv=n_head_kv,
+        scale=op.scale,
+        **shape,
+    )
+    low.arena.give(scratch)
+
+
+def _add(low: Lowering, op: Add) -> None:
+    low.new(op.out)
+    low.step(
+        "elementwise:add",
+        {"x": op.x, "y": op.y},
+        {"out": op.out},
+        width=op.out.width,
+        rows=_rows(op.out),
+    )
+
+
+def _silu_mul(low: Lowering, op: SiluMul) -> None:
+    low.new(op.out)
+    low.step(
+        "elementwise:silu_mul",
+        {"gate": op.gate, "up": op.up},
+        {"out": op.out},
+        width=op.out.width,
+        rows=_rows(op.out),
+    )
+
+
+def _top_experts(low: Lowering, op: TopExperts) -> None:
+    low.new(op.out)
+    low.new(op.weights)
+    shares = low.arena.take(4 * op.scores.width * MAX_TOKENS)
+    low.step(
+        "elementwise:top_experts",
+        {"scores": op.scores},
+        {"out": op.out, "weights": op.weights, "shares": shares},
+        n_expert=op.scores.width,
+        k=op.out.width,
+        normalise=int(op.normalise),
+        scale=op.scale,
+        rows=_rows(op.out),
+    )
+    low.arena.give(shares)
+
+
+def _weighted_sum(low: Lowering, op: WeightedSum) -> None:
+    low.new(op.out)
+    low.step(
+        "elementwise:weighted_sum",
+        {"x": op.x, "weights": op.weights},
+        {"out": op.out},
+        k=op.weights.width,
+        width=op.out.width,
+        rows=_rows(op.out),
+    )
+
+
+def _select_outputs(low: Lowering, op: SelectOutputs) -> None:
+    low.new(op.out)
+    low.step(
+        "elementwise:select_outputs",
+        {"x": op.x},
+        {"out": op.out},
+        width=op.x.width,
+        tokens=layout.RUN_TOKENS,
+        outputs=layout.RUN_OUTPUTS,
+    )
+
+
+LOWER: dict[type[Op], Callable[[Lowering, Any], None]] = {
+    Linear: _linear,
+    ExpertLinear: _expert_linear,
+    RmsNorm: _rms_norm,
+    Rope: _rope,
+    Attention: _attention,
+    Add: _add,
+    SiluMul: _silu_mul,
+    TopExperts: _top_experts,
+    WeightedSum: _weighted_sum,
+    SelectOutputs: _select_outputs,
+}
+
+
+def barriers(steps: list[Step]) -> list[int]:
+    """1 for each step after which threads must meet, since the next one touches what it does."""
+    needed, reads, writes = list[int](), list[Place](), list[Place]()
+    for step in steps:
+        clash = any(a.meets(b) for a in step.reads + step.writes for b in writes)
+        clash = clash or any(a.meets(b) for a in step.writes for b in reads)
+        if needed and clash:
+            needed[-1] = 1
+            reads, writes = [], []
+        needed.append(0)
+        reads += step.reads
+        writes += step.writes
+    return needed
