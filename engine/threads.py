@@ -113,15 +113,18 @@ class Pool:
     def _start(self) -> None:
         """Create the threads, on first use and again after a fork."""
         self._pid = os.getpid()
-        self._go = [threading.Semaphore(0) for _ in range(self.n_threads)]
-        self._done = threading.Semaphore(0)
-        for i in range(self.n_threads):
-            arguments = (i, self._go[i], self._done)
+        # plain locks, which start locked: the quickest way to wake another thread from Python
+        self._go = [threading.Lock() for _ in range(self.n_threads)]
+        self._done = [threading.Lock() for _ in range(self.n_threads)]
+        for i, (go, done) in enumerate(zip(self._go, self._done, strict=True)):
+            go.acquire()
+            done.acquire()
+            arguments = (i, go, done)
             threading.Thread(
                 target=self._work, args=arguments, daemon=True, name=f"vatra {i}"
             ).start()
 
-    def _work(self, i: int, go: threading.Semaphore, done: threading.Semaphore) -> None:
+    def _work(self, i: int, go: threading.Lock, done: threading.Lock) -> None:
         scratch = (ctypes.c_int64 * 2)()
         at = ctypes.addressof(scratch)
         while True:
@@ -156,11 +159,11 @@ class Pool:
             for go in self._go:
                 go.release()
             interrupted: BaseException | None = None
-            waiting = self.n_threads
+            waiting = list(self._done)
             while waiting:
                 try:
-                    self._done.acquire()
-                    waiting -= 1
+                    waiting[-1].acquire()
+                    waiting.pop()
                 except BaseException as error:  # KeyboardInterrupt, or what a signal handler raises
                     interrupted = error
                     block[layout.RUN_ABORT] = 1

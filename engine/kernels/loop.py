@@ -31,7 +31,7 @@ from vatra.engine.simd import (
     store_release,
 )
 
-SPINS = 4000  # about 50 us; after that there are more threads than cores, or a busy neighbour
+SPINS = 100  # a few us; by then there are more threads than cores, or a busy neighbour
 
 
 @njit(forceinline=True)
