@@ -216,14 +216,14 @@ def _float_to_half(b: Any, v: Any) -> Any:
     return b.trunc(b.or_(bits, sign), ir.VectorType(I16, LANES))
 
 
-def _dot4(b: Any, sums: Any, unsigned: Any, signed: Any) -> Any:
-    """sums[i] += the four products of bytes 4i..4i+3; exact."""
+def _dot4(b: Any, sums: Any, unsigned: Any, signed: Any, bits: int = 8) -> Any:
+    """sums[i] += the four products of bytes 4i..4i+3; exact if `unsigned` is below 2^bits."""
     cpu = processor()
     if cpu.level == "avx512":
         as_i32 = (b.bitcast(v, i32s.ir) for v in (unsigned, signed))
         return _call(b, "llvm.x86.avx512.vpdpbusd.512", i32s.ir, sums, *as_i32)
     if cpu.level == "avx2":
-        return b.add(sums, _dot4_avx2(b, unsigned, signed))
+        return b.add(sums, _dot4_avx2(b, unsigned, signed, bits))
     wide = ir.VectorType(I32, 4 * LANES)
     products = b.mul(b.zext(unsigned, wide), b.sext(signed, wide))
     for i in range(4):
@@ -232,21 +232,21 @@ def _dot4(b: Any, sums: Any, unsigned: Any, signed: Any) -> Any:
     return sums
 
 
-def _dot4_avx2(b: Any, unsigned: Any, signed: Any) -> Any:
+def _dot4_avx2(b: Any, unsigned: Any, signed: Any, bits: int) -> Any:
     # maddubs adds two products in 16 bits, which 255 * 127 * 2 overflows: so bit 7 goes apart.
     v16, v8 = ir.VectorType(I16, 16), ir.VectorType(I32, 8)
-    low = b.and_(unsigned, _constant(i8s.ir, 127))
-    high = b.and_(unsigned, _constant(i8s.ir, 128))
+    parts = [unsigned]
+    if bits == 8:
+        parts = [b.and_(unsigned, _constant(i8s.ir, mask)) for mask in (127, 128)]
     ones = _constant(v16, 1)
     halves = []
     for start in (0, 32):
         x = _half(b, signed, start, 32)
-        total = None
-        for part in (low, high):
+        quads = []
+        for part in parts:
             pairs = _call(b, "llvm.x86.avx2.pmadd.ub.sw", v16, _half(b, part, start, 32), x)
-            quads = _call(b, "llvm.x86.avx2.pmadd.wd", v8, pairs, ones)
-            total = quads if total is None else b.add(total, quads)
-        halves.append(total)
+            quads.append(_call(b, "llvm.x86.avx2.pmadd.wd", v8, pairs, ones))
+        halves.append(quads[0] if len(quads) == 1 else b.add(*quads))
     return _join(b, *halves)
 
 
@@ -498,23 +498,23 @@ def store_grid(at: Any, stride: Any, tile: Any, m: Any) -> Any:
     return VOID(address, i64, tile, m), emit
 
 
-@tile_verb(7)
+@tile_verb(8)
 def dot_tile(
-    sums: Any, quads: Any, scales: Any, mins: Any, x: Any, x_scale: Any, x_sum: Any
+    sums: Any, quads: Any, bits: Any, scales: Any, mins: Any, x: Any, x_scale: Any, x_sum: Any
 ) -> Any:
     """Add one block of 32 weights of 16 rows, times T tokens, to T vectors of row sums.
 
-    quads: 8 byte vectors, lane r of quad j being weights 4j..4j+3 of row r as unsigned bytes.
+    quads: 8 byte vectors, lane r of quad j being weights 4j..4j+3 of row r as unsigned bytes
+    below 2^bits, a literal.
     scales: a float vector per 32 (or two, per 16) weights; mins: as many, or one that is ignored.
     x: T x 32 signed bytes; x_scale: T float32; x_sum: T x len(scales) values, see `matmul`:
     float32 sums of x where there are mins, else int32 that start the integer sums.
     """
     with_mins = isinstance(mins, types.UniTuple)
-    spans = scales.count
+    spans, n_bits = scales.count, bits.literal_value
 
-    def emit(
-        b: Any, sums: Any, quads: Any, scales: Any, mins: Any, x: Any, x_scale: Any, x_sum: Any
-    ) -> Any:
+    def emit(b: Any, sums: Any, quads: Any, _: Any, scales: Any, mins: Any, *at: Any) -> Any:
+        x, x_scale, x_sum = at
         out = []
         for t, total in enumerate(sums):
             block = None
@@ -523,7 +523,7 @@ def dot_tile(
                 start = _constant(i32s.ir, 0) if with_mins else _splat(b, _load(b, sum_at, I32, 4))
                 for j in range(s * 8 // spans, (s + 1) * 8 // spans):
                     four = _load(b, b.add(x, ir.Constant(I64, 32 * t + 4 * j)), I32, 4)
-                    start = _dot4(b, start, quads[j], b.bitcast(_splat(b, four), i8s.ir))
+                    start = _dot4(b, start, quads[j], b.bitcast(_splat(b, four), i8s.ir), n_bits)
                 part = b.sitofp(start, f32s.ir)
                 block = (
                     b.fmul(part, scales[s]) if block is None else _fma(b, part, scales[s], block)
@@ -534,7 +534,7 @@ def dot_tile(
             out.append(_fma(b, block, scale, total))
         return out
 
-    return sums(sums, quads, scales, mins, address, address, address), emit
+    return sums(sums, quads, bits, scales, mins, address, address, address), emit
 
 
 @tile_verb(3)

@@ -19,7 +19,8 @@ AHEAD = 4096  # bytes that are asked for before they are needed
 def rows_times_tile(format: str, tokens: int) -> Callable[..., object]:
     """The product of one group of 16 rows and one tile, as `tokens` vectors."""
     unpack = UNPACK[format]
-    part, parts, block_bytes = unpack.part, unpack.parts, ROWS * unpack.block_bytes
+    part, bits, parts = unpack.part, unpack.bits, unpack.parts
+    block_bytes = ROWS * unpack.block_bytes
 
     @inlined
     def product(w, x, x_scale, x_sum, n_blocks, tile, spans):
@@ -30,7 +31,7 @@ def rows_times_tile(format: str, tokens: int) -> Callable[..., object]:
                     prefetch(w + AHEAD + line)
             for k in range(parts):
                 quads, scales, mins = part(w, k)
-                sums = dot_tile(sums, quads, scales, mins, x, x_scale, x_sum)
+                sums = dot_tile(sums, quads, bits, scales, mins, x, x_scale, x_sum)
                 x += 32 * tile
                 x_scale += 4 * tile
                 x_sum += 4 * tile * spans

@@ -117,13 +117,14 @@ class Unpack:
     """How one format is unpacked; `parts` of 32 weights in a block of `block_bytes`."""
 
     part: Callable[..., Any]
+    bits: int  # the unsigned bytes are below 2^bits
     parts: int
     block_bytes: int
 
 
 UNPACK = {
-    "q4_0": Unpack(q4_0, 1, 18),
-    "q8_0": Unpack(q8_0, 1, 34),
-    "q4_k": Unpack(q4_k, 8, 144),
-    "q6_k": Unpack(q6_k, 8, 210),
+    "q4_0": Unpack(q4_0, 4, 1, 18),
+    "q8_0": Unpack(q8_0, 8, 1, 34),
+    "q4_k": Unpack(q4_k, 4, 8, 144),
+    "q6_k": Unpack(q6_k, 6, 8, 210),
 }
