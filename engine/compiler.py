@@ -13,6 +13,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.core import codegen, compiler, config
 from numba.core.compiler_lock import global_compiler_lock
@@ -23,7 +24,14 @@ from vatra.engine.cpu_features import processor
 from vatra.engine.kernels.layout import FIRST_ARGUMENT
 
 HEADS = ("op", "run", "thread", "n_threads")  # what every kernel is given
-PASSES = {"opt": 3, "loop_vectorize": True, "slp_vectorize": False}
+LIBM = ("sqrtf",)  # what a kernel may call: it is in every process
+OWN_CONFIG = {
+    "DISABLE_JIT": 0,
+    "DEBUGINFO_DEFAULT": 0,
+    "OPT": config._OptLevel(3),
+    "LOOP_VECTORIZE": 1,
+    "SLP_VECTORIZE": 0,
+}
 
 
 def compile_kernel(name: str) -> bytes:
@@ -64,13 +72,15 @@ def _own_numba() -> Iterator[None]:
     """Numba aimed at `processor()`, whatever the program around us or NUMBA_* made of it."""
     with global_compiler_lock:
         context = cpu_target.target_context
-        before = context._internal_codegen, config.DISABLE_JIT, config.DEBUGINFO_DEFAULT
-        config.DISABLE_JIT = config.DEBUGINFO_DEFAULT = 0
+        codegen_before = context._internal_codegen
+        config_before = {name: getattr(config, name) for name in OWN_CONFIG}
+        vars(config).update(OWN_CONFIG)
         try:
             context._internal_codegen = _codegen()
             yield
         finally:
-            context._internal_codegen, config.DISABLE_JIT, config.DEBUGINFO_DEFAULT = before
+            context._internal_codegen = codegen_before
+            vars(config).update(config_before)
 
 
 class _Library(codegen.AOTCodeLibrary):  # type: ignore[misc]
@@ -94,7 +104,7 @@ class _Library(codegen.AOTCodeLibrary):  # type: ignore[misc]
         module = self._final_module
         wanted = [f.name for f in module.functions if f.is_declaration]
         wanted += [v.name for v in module.global_variables if v.is_declaration]
-        strangers = [name for name in wanted if not name.startswith("llvm.")]
+        strangers = [name for name in wanted if not name.startswith(("llvm.", *LIBM))]
         if strangers:
             raise RuntimeError(f"{self.name} calls {', '.join(strangers)}: kernels stand alone")
         return super().emit_native_object()  # type: ignore[no-any-return]
@@ -109,14 +119,10 @@ class _Codegen(codegen.JITCPUCodegen):  # type: ignore[misc]
         return processor().name
 
     def _get_host_cpu_features(self) -> str:
-        return ",".join(f"+{feature}" for feature in sorted(processor().features))
-
-    def _customize_tm_options(self, options: dict[str, Any]) -> None:
-        super()._customize_tm_options(options)
-        options["opt"] = PASSES["opt"]
-
-    def _pass_builder(self, **passes: Any) -> Any:
-        return super()._pass_builder(**{**PASSES, **passes})
+        # a name promises features that a virtual machine may lack: those are taken away again
+        lacking = [name for name, has in get_host_cpu_features().items() if not has]
+        used = sorted(processor().features)
+        return ",".join([*(f"+{name}" for name in used), *(f"-{name}" for name in lacking)])
 
     def _add_module(self, module: Any) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Compiling kernels once: Numba makes machine code, this module keeps it on disk and loads it.
+"""Compiling kernels once: `compiler` makes machine code, this module keeps it on disk and loads it.
 
 A kernel has a name, `module:variant`; `engine/kernels/<module>.py` has `kernel(*variant)`, which
 returns a plain function whose first parameters are `op, run, thread, n_threads` and whose other
@@ -13,9 +13,10 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import shutil
 import stat
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,13 +27,16 @@ from typing import Any
 
 from vatra.choices import Choice
 from vatra.engine.cpu_features import processor
-from vatra.engine.kernels.layout import FIRST_ARGUMENT
+from vatra.errors import printable
 
 MAGIC = b"vatra kernel 1\n"
-LOCK_PATIENCE_S = 120.0
-HEADS = ("op", "run", "thread", "n_threads")  # what every kernel is given
+KERNEL_BYTES = 2**24  # no kernel is larger
+LOCK_PATIENCE_S = 30.0  # then this process compiles what another one has not finished
+FORGET_S = 30 * 24 * 3600.0  # machine code of other versions that nobody has used for so long
+DAY_S = 24 * 3600.0
 
-# Called as on_compile(kernel name, number done, number to do) before each kernel and at the end.
+# Called as on_compile(kernel name, number done, number to do) before each kernel that is not kept
+# yet is compiled, or awaited from another process that compiles it, and at the end.
 on_compile: Callable[[str, int, int], None] | None = None
 # Called with one line, at most once, if the kernels cannot be kept or had been damaged.
 on_notice: Callable[[str], None] | None = None
@@ -41,6 +45,11 @@ _loaded: dict[str, Kernel] = {}
 _alive: list[Any] = []  # execution engines: the code lives as long as they do
 _guard = threading.RLock()
 _noticed = False
+
+if hasattr(os, "register_at_fork"):  # a child must not inherit a guard that nobody in it holds
+    os.register_at_fork(
+        before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_guard.release
+    )
 
 
 @dataclass(frozen=True)
@@ -63,78 +72,31 @@ def load(names: Sequence[str]) -> dict[str, Kernel]:
 
 def _load_or_compile(names: list[str]) -> None:
     folder, reason = cache_folder()
-    if folder is None:
-        _notice(f"kernels are compiled for this run only: {reason}")
-    absent = [name for name in names if folder is None or not _from_disk(folder, name)]
+    absent = [name for name in names if not _from_disk(folder, name)]
     if not absent:
         return
-    with _lock(folder):
-        if folder is not None:  # another process may have compiled them meanwhile
-            absent = [name for name in absent if not _from_disk(folder, name)]
-        for done, name in enumerate(absent):
-            if on_compile:
-                on_compile(name, done, len(absent))
-            blob = _compile(name)
+    if folder is None:
+        _notice(f"kernels are compiled for this run only: {reason}")
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    for done, name in enumerate(absent):
+        if on_compile:
+            on_compile(name, done, len(absent))
+        with _lock(folder, deadline):
+            if _from_disk(folder, name):  # another process has compiled it meanwhile
+                continue
+            from vatra.engine.compiler import compile_kernel
+
+            blob = compile_kernel(name)
             if folder is not None:
                 _keep(folder, name, blob)
-            _loaded[name] = _link(name, blob)
-        if absent and on_compile:
-            on_compile("", len(absent), len(absent))
+        _loaded[name] = _link(name, blob)
+    if on_compile:
+        on_compile("", len(absent), len(absent))
+    if folder is not None:
+        _forget_others(folder)
 
 
 # ---- machine code --------------------------------------------------------------------------------
-
-
-def _compile(name: str) -> bytes:
-    """Compile one kernel; returns a header (JSON) and an object file."""
-    from importlib import import_module
-
-    _aim_numba()
-    from numba import njit, types
-    from numba.core import compiler
-    from numba.core.registry import cpu_target
-
-    from vatra.engine import simd
-
-    module, _, variant = name.partition(":")
-    made = import_module(f"vatra.engine.kernels.{module}").kernel(
-        *(variant.split(",") if variant else ())
-    )
-    kinds = {
-        key: kind for key, kind in made.__annotations__.items() if key not in ("return", *HEADS)
-    }
-    words = ", ".join(
-        f"load_i64(op + {8 * i})" if kind == "int" else f"as_f32(load_i64(op + {8 * i}))"
-        for i, kind in enumerate(kinds.values(), FIRST_ARGUMENT)
-    )
-    source = f"def entry(op, run, thread, n_threads):\n    body({', '.join((*HEADS, words))})\n"
-    scope = {"body": njit(forceinline=True)(made), "load_i64": simd.load_i64, "as_f32": simd.as_f32}
-    exec(source, scope)  # noqa: S102 - our own text, from the kernel's own parameter names
-    flags = compiler.Flags()
-    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-    flags.error_model, flags.nrt, flags.enable_looplift = "numpy", False, False
-    result = compiler.compile_extra(
-        cpu_target.typing_context,
-        cpu_target.target_context,
-        scope["entry"],
-        (types.intp,) * 4,
-        types.void,
-        flags,
-        {},
-    )
-    header = {"symbol": result.fndesc.llvm_func_name, "arguments": list(kinds.items())}
-    text = json.dumps(header).encode()
-    return len(text).to_bytes(4, "little") + text + result.library._get_compiled_object()
-
-
-def _aim_numba() -> None:
-    """Make Numba compile for `processor()`, which may be an override."""
-    from numba.core import config
-
-    cpu = processor()
-    if cpu.reason == "forced by VATRA_ISA" and cpu.level != "avx512":
-        config.CPU_NAME = cpu.name
-        config.CPU_FEATURES = ",".join(f"+{f}" for f in sorted(cpu.features))
 
 
 def _link(name: str, blob: bytes) -> Kernel:
@@ -142,7 +104,7 @@ def _link(name: str, blob: bytes) -> Kernel:
 
     size = int.from_bytes(blob[:4], "little")
     header = json.loads(blob[4 : 4 + size])
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(blob[4 + size :]))
     engine.finalize_object()
     _alive.append(engine)
@@ -150,8 +112,8 @@ def _link(name: str, blob: bytes) -> Kernel:
     return Kernel(name, engine.get_function_address(header["symbol"]), arguments)
 
 
-@cache
-def _machine() -> Any:
+def _target_machine() -> Any:
+    """A new one for each engine, which owns it."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -162,15 +124,21 @@ def _machine() -> Any:
 # ---- the disk ------------------------------------------------------------------------------------
 
 
+def _sources() -> list[Path]:
+    """Every file of ours that decides what machine code a kernel becomes."""
+    here = Path(__file__).parent
+    own = [here / name for name in ("compiler.py", "jit.py", "simd.py")]
+    return sorted([*own, *(here / "kernels").glob("*.py")])
+
+
 @cache
 def fingerprint() -> str:
     """A hash of all that machine code depends on: sources, versions, processor."""
     from importlib.metadata import version
 
-    here = Path(__file__).parent
     digest = hashlib.sha256()
-    for source in sorted([here / "simd.py", here / "jit.py", *(here / "kernels").glob("*.py")]):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for source in _sources():
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     for fact in (version("numba"), version("llvmlite"), sys.version, sys.platform, processor().id):
         digest.update(fact.encode() + b"\0")
     return digest.hexdigest()[:24]
@@ -178,48 +146,79 @@ def fingerprint() -> str:
 
 @cache
 def cache_folder() -> tuple[Path | None, str]:
-    """Where machine code is kept, and why there; None if no folder is private and writable."""
+    """Where machine code is kept, and why there; None, and why, if there is no private folder."""
     chosen = os.environ.get("VATRA_CACHE")
     if chosen:
-        base, reason = Path(chosen), "VATRA_CACHE"
+        base, reason = Path(chosen).absolute(), "VATRA_CACHE"
     else:
         from platformdirs import user_cache_path
 
         base, reason = user_cache_path("vatra", appauthor=False), "this user's cache folder"
+        if not base.is_absolute():
+            return None, "this user has no cache folder (set VATRA_CACHE to a folder of yours)"
     folder = base / "kernels" / fingerprint()
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if hasattr(os, "geteuid"):
-            for place in (
-                folder.parent,
-                folder,
-            ):  # what lies there is executed: nobody else may write
-                found = place.stat()
-                if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                    return None, f"{place} can be written by others (chmod 700 it, and own it)"
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        for place in (base, folder.parent, folder):
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for place in (folder.parent, folder):  # what lies there is executed
+            if not _is_ours(place.stat()):
+                why = "belongs to or can be written by others (chown and chmod 700 it)"
+                return None, f"{printable(str(place))} {why}"
+        if time.time() - folder.stat().st_mtime > DAY_S:
+            with contextlib.suppress(OSError):  # it may be read-only
+                os.utime(folder)  # in use: see _forget_others
     except OSError as error:
-        return None, f"{folder}: {error.strerror or error} (set VATRA_CACHE to a folder of yours)"
+        why = f"{error.strerror or error} (set VATRA_CACHE to a folder of yours)"
+        return None, f"{printable(str(folder))}: {why}"
     return folder, reason
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    """True if nobody but this user (or root, who can do anything) could have written it."""
+    if not hasattr(os, "geteuid"):  # Windows, where a user's folders are private by default
+        return True
+    writable = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return found.st_uid in (0, os.geteuid()) and not writable
 
 
 def _path(folder: Path, name: str) -> Path:
     return folder / (name.replace(":", "-").replace(",", "-") + ".kernel")
 
 
-def _from_disk(folder: Path, name: str) -> bool:
-    """Load a kept kernel; False if there is none, or if it is damaged."""
+def _from_disk(folder: Path | None, name: str) -> bool:
+    """Load a kept kernel; False if there is none, or if it is damaged, when it is removed."""
+    if folder is None:
+        return False
+    path = _path(folder, name)
     try:
-        found = _path(folder, name).read_bytes()
-    except OSError:
+        blob = _read(path, name)
+    except FileNotFoundError:
         return False
-    start = len(MAGIC) + 32
-    if not found.startswith(MAGIC) or found[len(MAGIC) : start] != _checksum(name, found[start:]):
-        _notice(f"a kept kernel was damaged ({_path(folder, name)}): compiled again")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        _notice(f"compiled again: {printable(str(path))} {why}")
+        with contextlib.suppress(OSError):
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         return False
-    _loaded[name] = _link(name, found[start:])
+    _loaded[name] = _link(name, blob)
     return True
+
+
+def _read(path: Path, name: str) -> bytes:
+    """What was kept; raises OSError, or ValueError if it cannot be what was written."""
+    wary = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")  # a pipe must not keep us waiting
+    flags = sum(getattr(os, flag, 0) for flag in wary)
+    with open(path, "rb", opener=lambda file, _: os.open(file, os.O_RDONLY | flags)) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("is no regular file")
+        if not _is_ours(found):
+            raise ValueError("belongs to or can be written by others")
+        kept = file.read(KERNEL_BYTES)
+    start = len(MAGIC) + 32
+    if not kept.startswith(MAGIC) or kept[len(MAGIC) : start] != _checksum(name, kept[start:]):
+        raise ValueError("was damaged")
+    return kept[start:]
 
 
 def _checksum(name: str, blob: bytes) -> bytes:
@@ -230,45 +229,50 @@ def _keep(folder: Path, name: str, blob: bytes) -> None:
     from vatra.formats.atomic import atomic_write
 
     try:
-        with atomic_write(_path(folder, name)) as file:
+        with atomic_write(_path(folder, name), mode=0o600) as file:
             file.write(MAGIC + _checksum(name, blob) + blob)
     except Exception as error:  # a full disk must not stop an answer
-        _notice(f"kernels could not be kept in {folder}: {error}")
+        _notice(f"kernels are compiled for this run only: {error}")
 
 
 @contextlib.contextmanager
-def _lock(folder: Path | None) -> Iterator[None]:
+def _lock(folder: Path | None, deadline: float) -> Iterator[None]:
     """One process compiles, the others wait for it; without locks each compiles for itself."""
-    try:
+    held = None
+    with contextlib.suppress(ImportError, OSError):  # Windows; the folder is gone
         import fcntl
-    except ImportError:  # Windows: files are replaced atomically, so this costs only time
-        folder = None
-    if folder is None:
-        yield
-        return
+
+        if folder is not None:
+            held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        file = open(folder / "lock", "ab")  # noqa: SIM115
-    except OSError:
-        yield
-        return
-    with file:
-        deadline = time.monotonic() + LOCK_PATIENCE_S
-        while time.monotonic() < deadline:
+        while held is not None and time.monotonic() < deadline:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 time.sleep(0.05)
-            except OSError:  # a file system without locks
+            except OSError:  # a file system without locks: files are replaced whole, it costs time
                 break
         yield
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def _forget_others(folder: Path) -> None:
+    """Delete the machine code of other versions that nobody has used for long."""
+    with contextlib.suppress(OSError):
+        for other in folder.parent.iterdir():
+            old = time.time() - other.lstat().st_mtime > FORGET_S
+            if old and other != folder and re.fullmatch("[0-9a-f]{24}", other.name):
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def _notice(line: str) -> None:
     global _noticed
-    if not _noticed and on_notice:
+    if on_notice and not _noticed:
+        _noticed = True
         on_notice(line)
-    _noticed = True
 
 
 def report() -> list[Choice]:

@@ -53,6 +53,10 @@ class Segment(NamedTuple):
     special: bool
 
 
+class _LoopsOverNone(BadFile):
+    """A template loops over what it was told is not there."""
+
+
 class ChatTemplate:
     """A compiled chat template.
 
@@ -96,27 +100,38 @@ class ChatTemplate:
         UsageError where the template says that it can not show these messages, BadFile where it is
         wrong itself or takes too much.
         """
-        variables: dict[str, Any] = {"tools": None, "documents": None, **self._names}
+        variables: dict[str, Any] = dict(self._names)
         try:
             variables["messages"] = everything(list(messages))
             variables |= {name: everything(value) for name, value in kwargs.items()}
         except (TypeError, ValueError) as error:
             raise UsageError(f"messages: {error}") from None
         variables["add_generation_prompt"] = add_generation_prompt
-        parts: list[str] = []
-        size = 0
+        # Most templates test these for none; a few loop over them, which only undefined ones allow.
+        absent = {name: None for name in ("tools", "documents") if name not in variables}
         with self._lock:
             self._environment.meter = Meter()
             try:
-                context = self._template.new_context(variables)
-                for part in self._template.root_render_func(context):
-                    parts.append(part)
-                    size += len(part)
-                    if size > MOST_CHARS:
-                        raise TooMuch(f"makes a text of more than {MOST_CHARS // 2**20} MiB")
-            except Exception as error:
-                raise self._wrong(error) from None
-        return self._segments(joined(parts))
+                return self._segments(self._rendered({**variables, **absent}))
+            except _LoopsOverNone:
+                return self._segments(self._rendered(variables))
+
+    def _rendered(self, variables: dict[str, Any]) -> str:
+        """What the template writes, with marks on what came from messages."""
+        parts: list[str] = []
+        size = 0
+        written = self._template.root_render_func(self._template.new_context(variables))
+        try:
+            for part in written:
+                parts.append(part)
+                size += len(part)
+                self._environment.meter.tick()
+                if size > MOST_CHARS:
+                    raise TooMuch(f"makes a text of more than {MOST_CHARS // 2**20} MiB")
+            return joined(parts)
+        except Exception as error:
+            at = None if written.gi_frame is None else written.gi_frame.f_lineno
+            raise self._wrong(error, at) from None
 
     def _segments(self, text: str) -> list[Segment]:
         """`text` cut where something that came from a message must stay ordinary."""
@@ -133,9 +148,9 @@ class ChatTemplate:
         found.append(Segment(plain(text)[at:], True))
         return [segment for segment in found if segment.text]
 
-    def _wrong(self, error: Exception) -> Exception:
-        """The error to show for what went wrong in compiling or rendering."""
-        line = error.lineno if isinstance(error, TemplateSyntaxError) else self._line(error)
+    def _wrong(self, error: Exception, at: int | None = None) -> Exception:
+        """The error to show for what went wrong in compiling or rendering, there at line `at` of code."""
+        line = error.lineno if isinstance(error, TemplateSyntaxError) else self._line(error, at)
         field = KEY if line is None else f"{KEY} line {line}"
         text = " ".join(str(error).split()) or type(error).__name__
         text = text if len(text) <= MOST_LINE else f"{text[:MOST_LINE]}..."
@@ -147,13 +162,15 @@ class ChatTemplate:
             text = f"is not allowed: {text}"
         elif not isinstance(error, (TemplateError, UndefinedError)):
             text = f"{type(error).__name__}: {text}"
+            if "'NoneType' object is not iterable" in text:
+                return _LoopsOverNone(self.path, text, field=field)
         return BadFile(self.path, text, field=field)
 
-    def _line(self, error: Exception) -> int | None:
-        """The template's line where `error` was raised."""
-        found: int | None = None
+    def _line(self, error: Exception, at: int | None) -> int | None:
+        """The template's line where `error` was raised, or the one for line `at` of its code."""
         trace: TracebackType | None = error.__traceback__
         template = getattr(self, "_template", None)
+        found = None if at is None else template.get_corresponding_lineno(at)
         while trace is not None and template is not None:
             if trace.tb_frame.f_code.co_filename == "<template>":
                 found = template.get_corresponding_lineno(trace.tb_lineno)

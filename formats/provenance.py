@@ -123,6 +123,16 @@ def joined(parts: Iterable[str]) -> str:
     return marked(text, spans)
 
 
+def repeated(text: str, n: int) -> str:
+    """text * n."""
+    n = max(n, 0)
+    size = len(text)
+    if marks_of(text) in ((), ((0, size),)):
+        return wholly(plain(text) * n, text)
+    spans = [(at * size + begin, at * size + end) for at in range(n) for begin, end in marks_of(text)]
+    return marked(plain(text) * n, spans)
+
+
 def cut(text: str, begin: int, end: int) -> str:
     """text[begin:end] for 0 <= begin <= len(text); the marks are cut along."""
     found = str.__getitem__(text, slice(begin, end))

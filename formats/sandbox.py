@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import wraps
+from itertools import count
 from string import Formatter
 from types import BuiltinMethodType, MethodType
 from typing import Any
@@ -38,7 +39,9 @@ MOST_DEPTH = 64  # lists in lists
 MOST_BITS = 4096  # of an integer
 MOST_WIDTH = 10_000  # of a field in formatting, an indentation, a number's digits
 MOST_SEARCH = 2 * 10**8  # text length times pattern length, where searching takes the product
-MOST_S = 1.2  # of processor time
+MOST_S = 1.0  # of processor time
+MOST_TAGS = 4000  # {{ and {% in a template, and
+MOST_NODES = 40_000  # of its syntax tree, since compiling takes long too
 OBJECT_BYTES = 64  # what the smallest thing costs
 
 
@@ -54,18 +57,20 @@ class Meter:
     """What one rendering has used up."""
 
     def __init__(self) -> None:
-        self._bytes = self._rounds = self._ticks = 0
+        self._bytes = self._rounds = self._unwatched = 0
         self._started = time.thread_time()
 
-    def tick(self) -> None:
-        """Count one operation; TooMuch when time is over."""
-        self._ticks += 1
-        if not self._ticks & 15 and time.thread_time() - self._started > MOST_S:
-            raise TooMuch(f"takes longer than {MOST_S} s")
+    def tick(self, cost: int = 1) -> None:
+        """Count operations of about a microsecond; TooMuch when time is over."""
+        self._unwatched += cost
+        if self._unwatched > 100:  # asking for the time is not free either
+            self._unwatched = 0
+            if time.thread_time() - self._started > MOST_S:
+                raise TooMuch(f"takes longer than {MOST_S} s")
 
     def spend(self, n_bytes: int) -> None:
         """Count memory that is taken; TooMuch when it is too much in all."""
-        self.tick()
+        self.tick(5 + (n_bytes >> 10))
         self._bytes += n_bytes + OBJECT_BYTES
         if self._bytes > MOST_BYTES:
             raise TooMuch(f"makes more than {MOST_BYTES // 2**20} MiB of text and lists")
@@ -81,11 +86,11 @@ class Meter:
         self.spend(len(made) * (1 if made.isascii() else 4))
         return made
 
-    def items(self, n: int) -> None:
-        """Count a list of `n` items, before it is made; TooMuch if it may not be."""
+    def items(self, n: int, each: int = 8) -> None:
+        """Count a list of `n` items of `each` bytes, before it is made; TooMuch if it may not be."""
         if n > MOST_ITEMS:
             raise TooMuch(f"makes a list of more than {MOST_ITEMS} items")
-        self.spend(8 * n)
+        self.spend(each * n)
 
     def round(self, n_chars: int) -> None:
         """Count one run of a loop's or macro's body, with so much literal text in it."""
@@ -95,14 +100,22 @@ class Meter:
         self.spend(n_chars)
 
     def weigh(self, value: Any) -> int:
-        """How many values and characters `value` holds in all; TooMuch if no one may look at them all.
+        """How many values and characters `value` holds in all; see `measure`."""
+        return self.measure(value)[0]
+
+    def measure(self, value: Any) -> tuple[int, int, int]:
+        """Values and characters, values alone, and depth of `value` in all.
 
         Shared parts count as often as they occur: comparing and printing visits them so often.
+        TooMuch if they are more than any operation may visit.
         """
-        self.tick()
-        if not isinstance(value, (list, tuple, dict, str)):
-            return _number_size(value)
-        total, n = 0, 0
+        if isinstance(value, str):
+            self.tick(1 + (len(value) >> 12))
+            return len(value) + 1, 1, 0
+        if not isinstance(value, (list, tuple, dict)):
+            self.tick()
+            return _number_size(value), 1, 0
+        total = n = deepest = 0
         left: list[tuple[Any, int]] = [(value, 0)]
         while left:
             item, depth = left.pop()
@@ -110,6 +123,7 @@ class Meter:
             if isinstance(item, str):
                 total += len(item)
             elif isinstance(item, (list, tuple, dict)):
+                deepest = max(deepest, depth + 1)
                 if depth >= MOST_DEPTH:
                     raise TooMuch(f"nests lists more than {MOST_DEPTH} deep")
                 if n + len(left) + len(item) > MOST_ITEMS:
@@ -120,7 +134,8 @@ class Meter:
                 raise TooMuch("has a namespace inside a list")
             else:
                 total += _number_size(item)
-        return total + n
+        self.tick(n + (total >> 12))
+        return total + n, n, deepest
 
 
 def _number_size(value: object) -> int:
@@ -163,7 +178,7 @@ def _binary(meter: Meter, operator: str, a: Any, b: Any, stock: Callable[[Any, A
         for sequence, n in ((a, b), (b, a)):
             if isinstance(n, int) and isinstance(sequence, str):
                 meter.allow(len(sequence) * max(n, 0))
-                return meter.text(joined([sequence] * min(n, MOST_CHARS) if sequence else ()))
+                return meter.text(provenance.repeated(sequence, n))
             if isinstance(n, int) and isinstance(sequence, (list, tuple)):
                 meter.items(len(sequence) * max(n, 0))
         if isinstance(a, int) and isinstance(b, int) and a.bit_length() + b.bit_length() > MOST_BITS:
@@ -236,20 +251,27 @@ class _Format(Formatter):
                 value = self._environment.getitem(value, key)
         return value, first
 
-    def formatted(self, pattern: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    def formatted(
+        self,
+        pattern: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        numbers: Iterator[int] | None = None,
+    ) -> str:
         """The pattern with its fields filled in; an unformatted field keeps its marks."""
         meter = self._environment.meter
+        numbers = count() if numbers is None else numbers
         parts: list[str] = []
-        size, automatic = 0, 0
+        size = 0
         trust = () if not provenance.marks_of(pattern) else (_SOURCE,)
         for literal, name, spec, conversion in self.parse(plain(pattern)):
             parts.append(wholly(literal, *trust))
             if name is not None:
                 if name[:1] in ("", ".", "["):
-                    name, automatic = f"{automatic}{name}", automatic + 1
+                    name = f"{next(numbers)}{name}"
                 value, _ = self.get_field(name, args, kwargs)
                 if spec and "{" in spec:
-                    spec = self.formatted(spec, args, kwargs)
+                    spec = self.formatted(spec, args, kwargs, numbers)
                 for digits in re.findall(r"\d+", plain(spec or "")):
                     _width(digits)
                 meter.weigh(value)
@@ -425,7 +447,7 @@ def _get(meter: Meter, mapping: dict[Any, Any], key: Any, default: Any = None) -
 
 
 def _items(meter: Meter, mapping: dict[Any, Any]) -> list[tuple[Any, Any]]:
-    meter.items(10 * len(mapping))
+    meter.items(len(mapping), 80)
     return list(mapping.items())
 
 
@@ -484,7 +506,9 @@ def _each(meter: Meter, values: Any) -> Iterator[Any]:
 
 def _listed(meter: Meter, values: Any) -> list[Any]:
     if isinstance(values, (str, list, tuple, dict, range)):
-        meter.items(len(values))
+        # Numbers and characters are made with the list, what lies in another list was counted.
+        each = 8 if isinstance(values, (list, tuple, dict)) else 40 if isinstance(values, range) else 90
+        meter.items(len(values), 300 if has_marks(values) and isinstance(values, str) else each)
         return list(values)
     found = list(_each(meter, values))
     meter.items(len(found))
@@ -565,9 +589,10 @@ def _filter_tojson(
     sort_keys: bool = False,
 ) -> str:
     gap = len(indent) if isinstance(indent, str) else _check_width(indent or 0)
+    between = 4 if separators is None else sum(map(len, separators))
+    total, n, depth = meter.measure(value)
     # Each value may stand on a line of its own, indented as deep as it lies.
-    size = meter.weigh(value) * (6 if ensure_ascii else 2)
-    meter.allow(size + (MOST_DEPTH * gap if gap > 16 else 0))
+    meter.allow(total + n * (between + gap * depth))
     text = json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
@@ -716,7 +741,7 @@ def _insert_concat(meter: Meter, *values: Any) -> str:
 
 
 def _insert_weigh(meter: Meter, value: Any) -> Any:
-    if isinstance(value, (list, tuple, dict)):
+    if isinstance(value, (list, tuple, dict, str)):
         meter.weigh(value)
     return value
 
@@ -730,7 +755,7 @@ def _insert_made(meter: Meter, value: Any) -> Any:
     if isinstance(value, str):
         return meter.text(value)
     if isinstance(value, (list, tuple, dict)):
-        meter.items(len(value) * (1 if not isinstance(value, dict) else 10))
+        meter.items(len(value), 80 if isinstance(value, dict) else 8)
     return value
 
 
@@ -813,6 +838,9 @@ def _strftime_now(pattern: str) -> str:
 # --- the environment
 
 
+_SCOPES = ("_loop_vars", "_block_vars")  # what compiled templates hand along with every call
+
+
 class _Generation(Extension):
     """{% generation %} marks what the model wrote, for training; here its body is simply shown."""
 
@@ -850,8 +878,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def compiled(self, source: str) -> Any:
         """The template of `source`; what it does is metered."""
-        tree = _Metering().visit(self.parse(source))
-        code = self.compile(tree)
+        n_tags = source.count("{{") + source.count("{%")
+        if n_tags > MOST_TAGS:
+            raise TooMuch(f"has {n_tags} tags, wanted at most {MOST_TAGS}")
+        tree = self.parse(source)
+        n_nodes = sum(1 for _ in tree.find_all(nodes.Node))
+        if n_nodes > MOST_NODES:
+            raise TooMuch(f"has {n_nodes} parts, wanted at most {MOST_NODES}")
+        code = self.compile(_Metering().visit(tree))
         return self.template_class.from_code(self, code, self.make_globals(None))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
@@ -888,6 +922,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: B902, N805
         self, meter = __self, __self.meter
         meter.spend(OBJECT_BYTES)
+        scopes = {name: kwargs.pop(name) for name in _SCOPES if name in kwargs}
         if isinstance(__obj, (BuiltinMethodType, MethodType)):
             owner, name = __obj.__self__, __obj.__name__
             if isinstance(owner, str) and name == "format":
@@ -898,12 +933,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 meter.weigh(list(args))
                 return __obj(*args)
         elif __obj is dict or __obj is Namespace:
-            meter.items(10 * sum(len(a) for a in args if hasattr(a, "__len__")) + 10 * len(kwargs))
+            n = sum(len(a) for a in args if hasattr(a, "__len__")) + len(kwargs)
+            meter.items(n + 4, 80)
             meter.weigh([*args])
             return __obj(*args, **kwargs)
         elif isinstance(__obj, (Macro, LoopContext, Undefined)) or __obj in self._functions.values():
-            meter.weigh([a for a in args if isinstance(a, (int, tuple))])
-            return super().call(__context, __obj, *args, **kwargs)
+            meter.items(len(args) + len(kwargs))
+            return super().call(__context, __obj, *args, **kwargs, **scopes)
         raise SecurityError(f"may not call {getattr(__obj, '__name__', type(__obj).__name__)}")
 
     def _finalize(self, value: Any) -> str:

@@ -31,10 +31,14 @@ class BadFile(VatraError):
 
     exit_code = 65
 
-    def __init__(self, path: object, what: str, *, field: str = "", byte: int | None = None) -> None:
+    def __init__(
+        self, path: object, what: str, *, field: str = "", byte: int | None = None
+    ) -> None:
         self.path, self.what, self.field, self.byte = path, what, field, byte
         where = field if byte is None else f"{field} at byte {byte}".strip()
-        super().__init__(": ".join(printable(str(part)) for part in (path, where, what) if str(part)))
+        super().__init__(
+            ": ".join(printable(str(part)) for part in (path, where, what) if str(part))
+        )
 
 
 class UnsupportedFile(BadFile):

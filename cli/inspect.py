@@ -1,0 +1,199 @@
+"""`vatra inspect`: what a model file says of itself, without evaluating anything."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vatra.cli import options, terminal
+from vatra.errors import printable
+
+if TYPE_CHECKING:
+    from vatra.formats.gguf import Checkpoint
+    from vatra.quant.tensor import QTensor
+
+# Longer arrays and texts are shown by their beginning and their length.
+SHOWN_ITEMS = 6
+SHOWN_CHARACTERS = 100
+
+
+def command(
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="The GGUF file, or give it with -m.")
+    ] = None,
+    model: options.Model = None,
+    tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+) -> None:
+    """Show what a model file holds, without evaluating it."""
+    from vatra.formats import gguf
+
+    checkpoint = gguf.read(options.model_path(file or model))
+    if as_json:
+        terminal.write_line(json.dumps(_as_dict(checkpoint, tensors), allow_nan=False))
+    else:
+        for line in _lines(checkpoint, tensors):
+            terminal.write_line(line)
+
+
+def _lines(checkpoint: Checkpoint, tensors: bool) -> Iterable[str]:
+    facts = _facts(checkpoint)
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        yield f"{name:{width}}  {value}"
+    yield ""
+    yield from _table(
+        ("format", "tensors", "weights", "bits", "size"),
+        [
+            (row["format"], row["tensors"], f"{row['weights']:,}", row["bits"], _size(row["bytes"]))
+            for row in _formats(checkpoint.tensors.values())
+        ],
+    )
+    yield ""
+    yield f"metadata ({len(checkpoint.metadata)} keys)"
+    for key, value in checkpoint.metadata.items():
+        yield f"  {printable(key)} = {_short(value)}"
+    if tensors:
+        yield ""
+        yield from _table(
+            ("tensor", "format", "shape", "size"),
+            [
+                (printable(name), kind, " x ".join(map(str, shape)), _size(size))
+                for name, kind, shape, size in _tensors(checkpoint)
+            ],
+        )
+
+
+def _facts(checkpoint: Checkpoint) -> dict[str, str]:
+    metadata = checkpoint.metadata
+    architecture = metadata.get("general.architecture")
+    facts = {
+        "file": printable(checkpoint.path),
+        "format": f"GGUF version {checkpoint.version}",
+        "architecture": _short(architecture) if architecture is not None else "not named",
+        "parameters": f"{checkpoint.n_parameters:,}",
+        "tensors": f"{len(checkpoint.tensors)}",
+        "size": _size(checkpoint.n_bytes)
+        + (f" in {len(checkpoint.files)} files" if len(checkpoint.files) > 1 else ""),
+    }
+    name = metadata.get("general.name")
+    if isinstance(name, str):
+        facts["name"] = printable(name)
+    for label, key in (("context", "context_length"), ("layers", "block_count")):
+        value = metadata.get(f"{architecture}.{key}")
+        if isinstance(value, int):
+            facts[label] = f"{value:,}"
+    tokens = metadata.get("tokenizer.ggml.tokens")
+    model = metadata.get("tokenizer.ggml.model")
+    if isinstance(model, str):
+        count = f", {len(tokens):,} tokens" if tokens is not None and _is_array(tokens) else ""
+        facts["tokenizer"] = printable(model) + count
+    return facts
+
+
+def _as_dict(checkpoint: Checkpoint, tensors: bool) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "file": checkpoint.path,
+        "version": checkpoint.version,
+        "architecture": _plain(checkpoint.metadata.get("general.architecture")),
+        "parameters": checkpoint.n_parameters,
+        "bytes": checkpoint.n_bytes,
+        "formats": _formats(checkpoint.tensors.values()),
+        "metadata": {key: _plain(value) for key, value in checkpoint.metadata.items()},
+    }
+    if tensors:
+        made["tensors"] = [
+            {"name": name, "format": kind, "shape": list(shape), "bytes": size}
+            for name, kind, shape, size in _tensors(checkpoint)
+        ]
+    return made
+
+
+def _tensors(checkpoint: Checkpoint) -> Iterable[tuple[str, str, tuple[int, ...], int]]:
+    """Name, format, shape (outermost first) and bytes of all that the file holds."""
+    for t in checkpoint.tensors.values():
+        yield t.name, t.format.name, t.shape, t.nbytes
+    for name, array in checkpoint.arrays.items():
+        yield name, str(array.dtype), array.shape, array.nbytes
+
+
+def _formats(tensors: Iterable[QTensor]) -> list[dict[str, Any]]:
+    """One row per weight format, the largest first."""
+    count: Counter[str] = Counter()
+    weights: Counter[str] = Counter()
+    size: Counter[str] = Counter()
+    bits: dict[str, float] = {}
+    for t in tensors:
+        name = t.format.name
+        count[name] += 1
+        weights[name] += math.prod(t.shape)
+        size[name] += t.nbytes
+        bits[name] = t.format.bits
+    return [
+        {
+            "format": name,
+            "tensors": count[name],
+            "weights": weights[name],
+            "bits": bits[name],
+            "bytes": size[name],
+        }
+        for name, _ in size.most_common()
+    ]
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterable[str]:
+    cells = [head, *(tuple(map(str, row)) for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    for row in cells:
+        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _size(n_bytes: int) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= factor:
+            return f"{n_bytes / factor:.2f} {unit}"
+    return f"{n_bytes} bytes"
+
+
+def _is_array(value: object) -> bool:
+    return not isinstance(value, str | bytes) and hasattr(value, "__len__")
+
+
+def _short(value: object) -> str:
+    """A metadata value on one line, safe to print and of bounded length."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    if isinstance(value, str):
+        cut = value[:SHOWN_CHARACTERS]
+        more = f" ... ({len(value):,} characters)" if len(value) > len(cut) else ""
+        return f'"{printable(cut)}"{more}'
+    if _is_array(value):
+        items = ", ".join(_short(_scalar(value[i])) for i in range(min(len(value), SHOWN_ITEMS)))  # type: ignore[index, arg-type]
+        more = f", ... ({len(value):,} values)" if len(value) > SHOWN_ITEMS else ""  # type: ignore[arg-type]
+        return f"[{items}{more}]"
+    return printable(str(_scalar(value)))
+
+
+def _plain(value: object) -> Any:
+    """A metadata value as JSON can hold it; long arrays by their beginning and their length."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if _is_array(value):
+        head = [_plain(_scalar(value[i])) for i in range(min(len(value), SHOWN_ITEMS))]  # type: ignore[index, arg-type]
+        length = len(value)  # type: ignore[arg-type]
+        return head if length <= SHOWN_ITEMS else {"length": length, "first": head}
+    value = _scalar(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _scalar(value: object) -> object:
+    """A NumPy number as Python's; anything else as it is."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "ndim", 1) == 0 else value

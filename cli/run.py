@@ -1,0 +1,155 @@
+"""`vatra run`: continue one prompt, and leave."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vatra.cli import options, terminal
+from vatra.errors import BadFile, UsageError
+
+if TYPE_CHECKING:
+    from vatra.cli.progress import Waiting
+    from vatra.cli.terminal import Interrupt
+    from vatra.engine.generation import Steps
+    from vatra.engine.model import Model
+    from vatra.engine.sampling import Sampling
+
+# More text than any context holds; reading on would only use memory up.
+MOST_PROMPT_BYTES = 16 << 20
+ENDINGS = {
+    "eog": "the model",
+    "stop": "a stop text",
+    "length": "the limit of tokens",
+    None: "interruption",
+}
+
+
+def command(
+    prompt: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PROMPT",
+            help="The text to continue; without it, or with -, standard input is read.",
+        ),
+    ] = None,
+    model: options.Model = None,
+    max_tokens: options.MaxTokens = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    min_p: options.MinP = None,
+    repeat_penalty: options.RepeatPenalty = None,
+    frequency_penalty: options.FrequencyPenalty = None,
+    presence_penalty: options.PresencePenalty = None,
+    penalty_last_n: options.PenaltyLastN = None,
+    seed: options.Seed = None,
+    stop: options.Stop = None,
+    ctx: options.Context = None,
+    threads: options.Threads = None,
+    kv: options.KV = options.KVFormat.f16,
+    backend: options.Executor = options.Backend.cpu,
+    stats: options.Stats = True,
+) -> None:
+    """Continue a prompt.
+
+    Only the model's text goes to standard output; progress, notes and speeds go to standard error.
+    """
+    path = options.model_path(model)
+    text = prompt_text(prompt)
+
+    from vatra.cli.progress import waiting
+
+    with terminal.polite_interrupt() as interrupt, waiting(interrupt) as shown:
+        import vatra
+
+        loaded = vatra.load(path, backend=backend.value, threads=threads, ctx=ctx, kv=kv.value)
+        sampling = vatra.Sampling.from_metadata(
+            loaded.metadata,
+            loaded.path,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repeat_penalty=repeat_penalty,
+            frequency_penalty=frequency_penalty,
+            presence_penalty=presence_penalty,
+            penalty_last_n=penalty_last_n,
+            seed=seed,
+        )
+        ids = loaded.tokenizer.encode(text)
+        tell_notes(loaded)
+        session = loaded.session()
+        session.sync(ids, progress=shown.on_prompt)
+        steps = session.generate(sampling, max_tokens, stop or ())
+        stream(steps, shown, interrupt)
+    if stats:
+        terminal.note(statistics(steps, sampling), dim=True)
+
+
+def prompt_text(prompt: str | None) -> str:
+    """The prompt as given or, without one, all of standard input less its last line end.
+
+    Raises UsageError if there is no text to read, BadFile if it is no UTF-8.
+    """
+    if prompt is not None and prompt != "-":
+        return _decoded(os.fsencode(prompt), "the command line")
+    if sys.stdin is None or (prompt is None and terminal.is_terminal(sys.stdin)):
+        raise UsageError('no prompt: give one, as in vatra run -m FILE "Once upon a time"')
+    data = sys.stdin.buffer.read(MOST_PROMPT_BYTES + 1)
+    if len(data) > MOST_PROMPT_BYTES:
+        raise UsageError(f"the prompt on standard input is longer than {MOST_PROMPT_BYTES} bytes")
+    text = _decoded(data, "standard input")
+    if not text:
+        raise UsageError("the prompt on standard input is empty")
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadFile(where, "not UTF-8", field="prompt", byte=error.start) from None
+
+
+def stream(steps: Steps, shown: Waiting, interrupt: Interrupt) -> None:
+    """Print the text of `steps` as it comes, and a line end after it.
+
+    Raises KeyboardInterrupt between two tokens if `interrupt` asks for it.
+    """
+    last = "\n"
+    try:
+        for step in steps:
+            shown.clear()
+            if step.text:
+                terminal.write(step.text)
+                last = step.text[-1]
+            interrupt.check()
+    finally:
+        shown.clear()
+        if last != "\n":
+            terminal.write_line()
+
+
+def tell_notes(model: Model) -> None:
+    """Say on standard error what a person should know of the model, also which formats are slow."""
+    report = getattr(model.executor, "report", list)
+    slow = [f"{c.value}: {c.reason}" for c in report() if c.reason.startswith("decoded")]
+    for line in [*model.notes, *slow]:
+        terminal.note(f"note: {line}", dim=True)
+
+
+def statistics(steps: Steps, sampling: Sampling) -> str:
+    """The speeds of an answer in one line, and the seed to get it again if it took one."""
+    s = steps.statistics
+    seed = f"; seed {steps.seed}" if sampling.temperature > 0 else ""
+    reused = f" ({s.reused_tokens} more were there)" if s.reused_tokens else ""
+    return (
+        f"prompt {s.prompt_tokens} tokens{reused}, {s.prompt_tokens_per_s:.1f} tokens/s; "
+        f"first token after {s.first_token_s:.2f} s; "
+        f"answer {s.generated_tokens} tokens, {s.generated_tokens_per_s:.1f} tokens/s, "
+        f"ended by {ENDINGS[steps.finish_reason]}{seed}"
+    )

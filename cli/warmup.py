@@ -1,0 +1,30 @@
+"""`vatra warmup`: compile the kernels now, so that the first answer need not wait for them."""
+
+from __future__ import annotations
+
+import time
+
+from vatra.cli import options, terminal
+
+
+def command(model: options.Model = None) -> None:
+    """Compile the kernels ahead of the first answer.
+
+    With a model those that it needs, without one all that there are.
+    """
+    from vatra.cli.progress import waiting
+
+    begin = time.monotonic()
+    with waiting() as shown:
+        if model:
+            import vatra
+
+            vatra.load(options.model_path(model), backend="cpu").session()
+        else:
+            from vatra import quant
+            from vatra.engine import cpu, jit
+
+            jit.load(cpu.kernels_for(list(quant.FORMATS)))
+    seconds = time.monotonic() - begin
+    what = f"compiled {shown.compiled} kernels" if shown.compiled else "all kernels were there"
+    terminal.write_line(f"ready: {what}, {seconds:.1f} s")

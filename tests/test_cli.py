@@ -1,0 +1,452 @@
+"""The `vatra` command as a program: what it prints, where, and its exit status."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect as introspection
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vatra import quant
+from vatra.cli import app, chat, options, run, terminal
+from vatra.engine.sampling import Sampling
+from vatra.errors import BadFile, IOFailed, MissingFile, OutOfMemory, UsageError, VatraError
+from vatra.formats import gguf
+
+ROOT = Path(__file__).parent.parent
+FAST = ["--backend", "reference"]  # no kernels to compile
+
+
+def vatra(
+    *arguments: object, input: bytes = b"", environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "vatra", *map(str, arguments)],
+        cwd=ROOT,
+        input=input,
+        capture_output=True,
+        timeout=120,
+        env={k: v for k, v in os.environ.items() if k != "VATRA_MODEL"} | (environment or {}),
+    )
+
+
+def one_error_line(done: subprocess.CompletedProcess[bytes]) -> str:
+    """The only line on standard error, which must be an error, with nothing on standard output."""
+    assert done.stdout == b""
+    text = done.stderr.decode()
+    assert re.fullmatch(r"error: [^\n]+\n", text), text
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.fixture
+def model(shared: Path) -> Path:
+    return shared / "models" / "stories260K-f32.gguf"
+
+
+@pytest.fixture
+def story(shared: Path) -> str:
+    """The greedy continuation of "Once upon a time"."""
+    return (shared / "golden" / "stories260K.txt").read_text().removeprefix(" Once upon a time")
+
+
+# ---- run -----------------------------------------------------------------------------------------
+
+
+def test_run_prints_the_model_s_text_alone(model: Path, story: str) -> None:
+    done = vatra("run", "-m", model, "--temperature", "0", "-n", "60", "Once upon a time")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert text.endswith("\n") and len(text) > 100
+    assert story.startswith(text.removesuffix("\n"))
+    last = done.stderr.decode().splitlines()[-1]
+    assert re.search(r"prompt 5 tokens.* [\d.]+ tokens/s.*first token.*answer 60 tokens", last)
+
+
+def test_prompt_from_standard_input_is_the_same(model: Path) -> None:
+    always = ["run", "-m", model, "--temperature", "0", "-n", "20", "--no-stats"]
+    given = vatra(*always, "Once upon a time")
+    assert given.returncode == 0 and given.stdout
+    assert vatra(*always, input=b"Once upon a time\n").stdout == given.stdout
+    assert vatra(*always, "-", input=b"Once upon a time\r\n").stdout == given.stdout
+    assert given.stderr == b"" or b"compil" in given.stderr
+
+
+def test_model_from_the_environment(model: Path, story: str) -> None:
+    done = vatra(
+        "run", "--temperature", "0", "-n", "8", *FAST, "Once upon a time",
+        environment={"VATRA_MODEL": str(model)},
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert story.startswith(done.stdout.decode().removesuffix("\n"))
+
+
+def test_seed_decides_the_text(model: Path) -> None:
+    def text(seed: str) -> bytes:
+        return vatra("run", "-m", model, "--seed", seed, "-n", "30", *FAST, "Once").stdout
+
+    told = vatra("run", "-m", model, "-n", "30", *FAST, "Once")
+    found = re.search(r"; seed (\d+)$", told.stderr.decode())
+    assert found and text(found[1]) == told.stdout
+    first = text("1")
+    assert text("1") == first
+    assert any(text(seed) != first for seed in ("2", "3"))
+
+
+def test_stop_text_is_not_printed(model: Path, story: str) -> None:
+    done = vatra(
+        "run", "-m", model, "--temperature", "0", "-n", "60", *FAST, "--stop", "Lily",
+        "Once upon a time",
+    )  # fmt: skip
+    assert done.stdout.decode().rstrip("\n") == story.split("Lily")[0].rstrip("\n")
+    assert b"stop" in done.stderr
+
+
+def test_a_format_without_a_kernel_is_told_once(model: Path, tmp_path: Path) -> None:
+    slow = quant.by_name("q4_1")
+    with gguf.read(model) as found:
+        tensors = dict(found.tensors)
+        for name, tensor in found.tensors.items():
+            if name.endswith(("attn_q.weight", "attn_k.weight")):
+                tensors[name] = dataclasses.replace(
+                    tensor, format=slow, data=slow.encode(tensor.decode())
+                )
+        gguf.write(tmp_path / "slow.gguf", found.metadata, tensors)
+    done = vatra("run", "-m", tmp_path / "slow.gguf", "-n", "3", "Once")
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^note: 10 x f16: decoded.* q4_1 ", done.stderr.decode(), re.M)) == 1
+
+
+def test_end_of_the_pipe_is_no_error(model: Path) -> None:
+    command = f"'{sys.executable}' -m vatra run -m '{model}' -n 200 --temperature 0 Once"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} | head -c 5"],
+        cwd=ROOT, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert len(done.stdout) == 5
+    assert b"error" not in done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_within_a_second(model: Path, signal_number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vatra", "run", "-m", model, *FAST, "Once upon a time"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.read(10)  # it is writing
+    process.send_signal(signal_number)
+    begin = time.monotonic()
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - begin < 2
+    assert process.returncode == 128 + signal_number
+    assert b"Traceback" not in errors and b"error" not in errors
+
+
+# ---- what cannot be done -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "hello"], "-m FILE"),
+        (["chat"], "-m FILE"),
+        (["inspect"], "-m FILE"),
+        (["run", "--frob", "hello"], "--frob"),
+        (["frob"], "frob"),
+        (["run", "-m", "x.gguf", "-n", "0", "hello"], "--max-tokens"),
+        (["run", "-m", "x.gguf", "-n", "many", "hello"], "--max-tokens"),
+        (["run", "-m", "x.gguf", "--temperature", "-1", "hello"], "--temperature"),
+        (["run", "-m", "x.gguf", "--top-p", "1.5", "hello"], "--top-p"),
+        (["run", "-m", "x.gguf", "--kv", "f64", "hello"], "f16"),
+        (["run", "-m", "x.gguf", "one", "two"], "two"),
+        (["run", "-m", "x.gguf"], "empty"),
+    ],
+)
+def test_usage_errors(arguments: list[str], said: str) -> None:
+    done = vatra(*arguments)
+    assert done.returncode == 2
+    assert said in one_error_line(done)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_temperature_must_be_finite(model: Path, value: str) -> None:
+    done = vatra("run", "-m", model, "--temperature", value, *FAST, "hello")
+    assert done.returncode == 2
+    assert "temperature" in one_error_line(done)
+
+
+@pytest.mark.parametrize("command", ["run", "chat", "inspect", "tokenize", "bench"])
+def test_missing_file(command: str, tmp_path: Path) -> None:
+    extra = ["hello"] if command in ("run", "tokenize") else []
+    done = vatra(command, "-m", tmp_path / "no.gguf", *extra)
+    assert done.returncode == 66
+    assert "no.gguf" in one_error_line(done)
+
+
+@pytest.mark.parametrize("command", ["run", "chat", "inspect", "tokenize", "bench"])
+def test_damaged_file(command: str, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.gguf"
+    path.write_bytes(bytes(range(256)) * 20)
+    extra = ["hello"] if command in ("run", "tokenize") else []
+    done = vatra(command, "-m", path, *extra)
+    assert done.returncode == 65
+    assert "damaged.gguf" in one_error_line(done)
+
+
+def test_a_folder_is_no_model(tmp_path: Path) -> None:
+    done = vatra("run", "-m", tmp_path, "hello")
+    assert done.returncode == 66
+    one_error_line(done)
+
+
+def test_a_file_s_name_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b[31m\n[red]\u202eb.gguf"
+    path.write_bytes(b"GGUF")
+    for arguments in (["inspect", path], ["run", "-m", path, "hello"]):
+        line = one_error_line(vatra(*arguments))
+        assert r"a\x1b[31m\n[red]\u202eb.gguf" in line
+
+
+def test_prompt_that_is_no_text(model: Path) -> None:
+    done = vatra("run", "-m", model, input=b"abc\xff")
+    assert done.returncode == 65
+    assert "byte 3" in one_error_line(done)
+    done = subprocess.run(
+        [sys.executable, "-m", "vatra", "run", "-m", model, b"abc\xff"],
+        cwd=ROOT, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 65
+    assert "byte 3" in one_error_line(done)
+
+
+def test_prompt_longer_than_the_context(model: Path) -> None:
+    done = vatra("run", "-m", model, *FAST, "--ctx", "16", "Once upon a time " * 20)
+    assert done.returncode == 2
+    assert "16" in one_error_line(done)
+
+
+def test_closed_standard_streams(model: Path) -> None:
+    base = f"'{sys.executable}' -m vatra"
+    closed_input = subprocess.run(
+        ["bash", "-c", f"{base} run -m '{model}' <&-"], cwd=ROOT, capture_output=True, timeout=60
+    )
+    assert closed_input.returncode == 2
+    one_error_line(closed_input)
+    closed_output = subprocess.run(
+        ["bash", "-c", f"{base} run -m '{model}' -n 3 --backend reference hi >&-"],
+        cwd=ROOT, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert closed_output.returncode == 74
+    assert b"Traceback" not in closed_output.stderr
+    if Path("/dev/full").exists():
+        full = subprocess.run(
+            ["bash", "-c", f"{base} run -m '{model}' -n 3 --backend reference hi >/dev/full"],
+            cwd=ROOT, capture_output=True, timeout=60,
+        )  # fmt: skip
+        assert full.returncode == 74
+        one_error_line(full)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("x"), 2),
+        (BadFile("f", "x"), 65),
+        (MissingFile("x"), 66),
+        (VatraError("x"), 70),
+        (OutOfMemory("x"), 71),
+        (MemoryError(), 71),
+        (IOFailed("x"), 74),
+        (OSError(5, "Input/output error", "f"), 74),
+        (FileNotFoundError(2, "No such file", "f"), 66),
+        (KeyboardInterrupt(), 130),
+        (terminal.ReaderGone(), 0),
+    ],
+)
+def test_every_error_has_its_status(
+    error: BaseException, status: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    assert status_of(error, monkeypatch) == status
+    assert capsys.readouterr().err.count("\n") == (status not in (0, 130))
+
+
+def test_an_interrupt_in_an_exec_has_its_status(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(
+        "from vatra.cli import app\n"
+        "app._invoke = lambda _: exec('raise KeyboardInterrupt')\n"
+        "raise SystemExit(app.main([]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 130
+
+
+def test_a_bug_is_reported_without_the_prompt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert status_of(ZeroDivisionError("division"), monkeypatch, "a secret prompt") == 70
+    line = capsys.readouterr().err
+    found = re.fullmatch(r"error: a bug in vatra: ZeroDivisionError: division; .* (\S+)\n", line)
+    assert found, line
+    report = Path(found[1]).read_text()
+    assert "ZeroDivisionError" in report and "Traceback" in report
+    assert "secret" not in report
+
+
+def status_of(error: BaseException, monkeypatch: pytest.MonkeyPatch, prompt: str = "hello") -> int:
+    def fail(_arguments: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr(app, "_invoke", fail)
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    try:
+        return app.main(["run", prompt])
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+
+
+# ---- the other commands --------------------------------------------------------------------------
+
+
+def test_inspect(model: Path) -> None:
+    done = vatra("inspect", model, "--tensors")
+    assert done.returncode == 0
+    text = done.stdout.decode()
+    for expected in ("260,032", '"llama"', "tokenizer.ggml.bos_token_id = 1", "512 x 64"):
+        assert expected in text
+    assert text.count("blk.4.") == 9
+
+
+def test_inspect_json(model: Path) -> None:
+    done = vatra("inspect", "--json", "--tensors", "-m", model)
+    assert done.returncode == 0 and done.stdout.count(b"\n") == 1
+    found = json.loads(done.stdout)
+    assert found["architecture"] == "llama" and found["parameters"] == 260032
+    assert found["bytes"] == model.stat().st_size
+    assert found["metadata"]["tokenizer.ggml.tokens"]["length"] == 512
+    assert sum(t["bytes"] for t in found["tensors"]) == 4 * 260032
+    assert found["formats"] == [
+        {"format": "f32", "tensors": 47, "weights": 260032, "bits": 32.0, "bytes": 4 * 260032}
+    ]
+
+
+def test_inspect_reads_a_vocabulary_without_tensors(shared: Path) -> None:
+    done = vatra("inspect", shared / "vocab" / "ggml-vocab-bert-bge.gguf")
+    assert done.returncode == 0
+    assert b"bert, 30,522 tokens" in done.stdout
+
+
+def test_tokenize(model: Path, shared: Path) -> None:
+    golden = json.loads((shared / "golden" / "stories260K-tokenize.json").read_text())
+    text = "One day, Lily met a Shoggoth"
+    done = vatra("tokenize", "--json", "-m", model, text)
+    assert [row["id"] for row in json.loads(done.stdout)] == golden[text]
+    lines = vatra("tokenize", "-m", model, text).stdout.decode().splitlines()
+    assert [int(line.split()[0]) for line in lines] == golden[text]
+    done = vatra("tokenize", "--json", "--no-bos", "-m", model, text)
+    assert [row["id"] for row in json.loads(done.stdout)] == golden[text][1:]
+
+
+def test_doctor_gives_reasons() -> None:
+    done = vatra("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    choices = {row["name"]: row for row in json.loads(done.stdout)}
+    assert all(row["value"] and row["reason"] for row in choices.values())
+    assert {"vatra", "python", "numba", "instruction set", "threads", "kernel cache"} <= set(
+        choices
+    )
+    assert not [row for row in choices.values() if row["value"] == "failed"]
+    text = vatra("doctor").stdout.decode()
+    assert all(row["name"] in text and row["value"] in text for row in choices.values())
+
+
+def test_doctor_tells_how_a_model_is_read(model: Path) -> None:
+    done = vatra("doctor", "--json", "-m", model)
+    assert done.returncode == 0, done.stderr
+    choices = {row["name"]: row for row in json.loads(done.stdout)}
+    assert choices["kernel path"]["value"] == "36 x f32"
+    assert choices["ctx"]["value"] == "512" and "file" in choices["ctx"]["reason"]
+
+
+def test_warmup(model: Path, tmp_path: Path) -> None:
+    cache = {"VATRA_CACHE": str(tmp_path)}
+    first = vatra("warmup", "-m", model, environment=cache)
+    assert first.returncode == 0, first.stderr
+    assert re.match(r"ready: compiled \d+ kernels", first.stdout.decode())
+    assert re.match(r"compiling \d+ kernels?, once", first.stderr.decode())
+    again = vatra("warmup", "-m", model, environment=cache)
+    assert b"all kernels were there" in again.stdout and again.stderr == b""
+
+
+def test_bench_json(model: Path) -> None:
+    done = vatra("bench", "-m", model, "-p", "32", "-n", "8", "--repeat", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"\n") == 1
+    found = json.loads(done.stdout)
+    assert found["prefill_tokens_per_s"] > found["decode_tokens_per_s"] > 0
+    # All matrices once, one embedding row, and the KV cache of the 36 tokens before.
+    assert 4 * 225_000 < found["bytes_per_token"] < 4 * 260_032 + 64 * 1024
+    assert found["share_of_bandwidth"] > 0
+    assert found["bandwidth_bytes_per_s"] > 1e8
+
+
+def test_bench_card(model: Path) -> None:
+    done = vatra("bench", "-m", model, "-p", "16", "-n", "4", "--repeat", "1", *FAST)
+    assert done.returncode == 0, done.stderr
+    for word in ("prefill", "decode", "tokens/s", "GB/s", "bandwidth", "reference"):
+        assert word in done.stdout.decode()
+
+
+def test_version_and_bare_command() -> None:
+    import vatra as package
+
+    assert vatra("--version").stdout.decode() == f"vatra {package.__version__}\n"
+    bare = vatra()
+    assert bare.returncode == 0
+    assert bare.stdout == vatra("--help").stdout
+
+
+# ---- options -------------------------------------------------------------------------------------
+
+SAMPLING_OPTIONS: dict[str, Any] = {
+    "temperature": options.Temperature,
+    "top_k": options.TopK,
+    "top_p": options.TopP,
+    "min_p": options.MinP,
+    "repeat_penalty": options.RepeatPenalty,
+    "frequency_penalty": options.FrequencyPenalty,
+    "presence_penalty": options.PresencePenalty,
+    "penalty_last_n": options.PenaltyLastN,
+    "seed": options.Seed,
+}
+
+
+@pytest.mark.parametrize("command", [run.command, chat.command])
+def test_every_sampling_field_is_an_option(command: Any) -> None:
+    fields = {field.name for field in dataclasses.fields(Sampling)}
+    assert set(SAMPLING_OPTIONS) == fields
+    assert set(SAMPLING_OPTIONS) <= set(introspection.signature(command).parameters)
+
+
+@pytest.mark.parametrize("name", [n for n in SAMPLING_OPTIONS if n != "seed"])
+def test_help_tells_the_true_default(name: str) -> None:
+    help_text = SAMPLING_OPTIONS[name].__metadata__[0].help
+    found = re.search(r"\[default: (\S+)\]", help_text)
+    assert found and float(found[1]) == getattr(Sampling(), name)

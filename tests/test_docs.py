@@ -1,0 +1,123 @@
+"""README and help texts are compared with the program: they cannot say what is not so."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from vatra import quant
+from vatra.cli.app import app
+from vatra.engine.kernels.layout import FAST, FLOATS
+from vatra.models import MODELS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+COMMANDS = sorted(
+    {
+        found.split("&&")[-1].split("#")[0].strip()
+        for text in (README, CONTRIBUTING)
+        for found in re.findall(r"(?:^|`|&& )(vatra [^`\n]*)", text, re.M)
+        if "COMMAND" not in found
+    }
+)
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+def test_length() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    first = next(i for i, line in enumerate(lines, 1) if line.startswith("pip install"))
+    assert first <= 20
+    assert len(CONTRIBUTING.splitlines()) <= 100
+
+
+def test_there_are_commands_for_everything() -> None:
+    assert {shlex.split(line)[1] for line in COMMANDS} >= set(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_parses(line: str) -> None:
+    words = shlex.split(re.sub(r"\s*[<>] \S+", "", line))[1:]
+    group = get_command(app)
+    if words[0].startswith("-"):
+        assert words in (["--version"], ["--help"])
+        return
+    command = group.commands[words[0]]  # type: ignore[attr-defined]
+    command.make_context(words[0], words[1:])
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_options_are_spelled_out_in_the_help(line: str) -> None:
+    words = shlex.split(line)
+    if words[1].startswith("-"):
+        pytest.skip("an option of the program itself")
+    text = help_of(words[1])
+    for option in (word for word in words[2:] if word.startswith("-")):
+        assert re.search(rf"(^|[\s,]){option}\b", text), option
+
+
+@pytest.mark.parametrize("name", sorted(get_command(app).commands))  # type: ignore[attr-defined]
+def test_help_fits_a_terminal(name: str) -> None:
+    text = help_of(name)
+    assert text.startswith(f"Usage: vatra {name}")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "--help" in text
+
+
+def test_summaries_are_not_cut() -> None:
+    assert "..." not in help_of().split("Commands:")[1]
+
+
+def test_table_of_formats() -> None:
+    assert formats_table() in README, f"README.md should hold this table:\n{formats_table()}"
+
+
+def test_architectures() -> None:
+    line = re.search(r"^Architectures: (.*?\.) ", README, re.M | re.S)
+    assert line and set(re.findall(r"`(\w+)`", line[1])) == set(MODELS)
+
+
+def test_named_files_exist() -> None:
+    for text in (README, CONTRIBUTING):
+        for name in re.findall(r"[`(]((?:[\w.]+/)+[\w.]+\.py|\.ci/run|[A-Z]+\.md)[`)]", text):
+            assert (ROOT / name).exists(), name
+
+
+def test_python_example(shared: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").symlink_to(shared / "models" / "stories260K-f32.gguf")
+    done = subprocess.run(
+        [sys.executable, "-c", PYTHON[0] + "\nprint(logits.shape, logits.dtype)"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    golden = (shared / "golden" / "stories260K.txt").read_text().removeprefix(" Once upon a time")
+    assert done.stdout.startswith(golden[:40])
+    assert done.stdout.endswith("(5, 512) float32\n")
+
+
+def formats_table() -> str:
+    """The README's table of weight formats, from the registry."""
+    rows = ["| format | bits per weight | written | kernel |", "|---|---|---|---|"]
+    for form in quant.FORMATS.values():
+        written = "yes" if form.can_encode else ""
+        kernel = "fast" if form.name in FAST or form.name in FLOATS else ""
+        rows.append(f"| {form.name} | {form.bits:g} | {written} | {kernel} |")
+    return "\n".join(rows)
+
+
+def help_of(*command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "vatra", *command, "--help"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+        env=os.environ | {"COLUMNS": "80"},
+    )  # fmt: skip
+    return done.stdout

@@ -1,0 +1,951 @@
+"""Every kernel against numpy, on random shapes; run as a script, with forbidden pages behind
+every buffer: `python tests/test_kernels.py GROUP COUNT SEED`.
+
+A case puts its buffers where nothing but what the executor guarantees lies behind them: weights,
+biases and caches end exactly, activations are followed by a tile of rows and 64 bytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vatra import quant
+from vatra.engine import jit
+from vatra.engine.cpu_features import processor
+from vatra.engine.kernels import layout
+from vatra.engine.kernels.layout import FAST, FLOATS, PART, ROWS
+from vatra.engine.threads import Pool, op_row
+from vatra.engine.weights import Memory, interleaved, pieces
+from vatra.quant.format import WeightFormat
+from vatra.quant.tensor import QTensor
+
+Array = np.ndarray
+TILE = processor().tokens_per_tile
+FLOAT_TILE = 4
+MOST_THREADS = 5
+GUARD = 0xA5
+CASES_PER_KERNEL = 300
+
+
+# ---- buffers ------------------------------------------------------------------------------------
+
+
+class Buffers:
+    """Places for arrays, each ending at a page that, if `forbidden`, nobody may touch."""
+
+    SLOT, SLOTS = 1 << 20, 16
+
+    def __init__(self, forbidden: bool = False) -> None:
+        self.step = self.SLOT + mmap.PAGESIZE
+        self.memory = mmap.mmap(-1, self.SLOTS * self.step)
+        self.bytes = np.frombuffer(self.memory, np.uint8)
+        self.forbidden = forbidden
+        self.used: list[tuple[int, int, int]] = []  # where the guard, the spare bytes, the end are
+        if forbidden:
+            forbid = ctypes.CDLL(None, use_errno=True).mprotect
+            forbid.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+            for end in range(self.SLOT, self.SLOTS * self.step, self.step):
+                page = self.bytes.ctypes.data + end
+                if forbid(page, mmap.PAGESIZE, 0) != 0:
+                    raise OSError(ctypes.get_errno(), "mprotect")
+
+    def put(self, values: Array, spare: int = 0) -> Array:
+        """A copy of `values`, followed by `spare` bytes of NaN that nobody may write."""
+        end = len(self.used) * self.step + self.SLOT
+        start = end - spare - values.nbytes
+        assert values.nbytes + spare + 64 <= self.SLOT
+        self.bytes[start - 64 : start] = GUARD
+        self.bytes[end - spare : end] = 0xFF
+        if not self.forbidden:
+            self.bytes[end : end + 64] = GUARD
+        self.used.append((start - 64, end - spare, end))
+        place = self.bytes[start : end - spare].view(values.dtype).reshape(values.shape)
+        place[...] = values
+        return place
+
+    def room(self, shape: tuple[int, ...], spare: int = 0, dtype: Any = np.float32) -> Array:
+        """A place for results, holding NaN."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return self.put(np.full(size, 0xFF, np.uint8).view(dtype).reshape(shape), spare)
+
+    def activations(self, values: Array) -> Array:
+        return self.put(values, spare_bytes(values.shape))
+
+    def results(self, *shape: int) -> Array:
+        return self.room(shape, spare_bytes(shape))
+
+    def check_untouched(self) -> None:
+        for guard, spare, end in self.used:
+            assert (self.bytes[guard : guard + 64] == GUARD).all(), "written before a buffer"
+            assert (self.bytes[spare:end] == 0xFF).all(), "written behind a buffer"
+            if not self.forbidden:
+                assert (self.bytes[end : end + 64] == GUARD).all(), "written behind a buffer"
+
+
+def spare_bytes(shape: tuple[int, ...]) -> int:
+    """What lies behind the rows of an activation in the executor's arena."""
+    return int(4 * np.prod(shape[1:]) * TILE + 64)
+
+
+def at(array: Array) -> int:
+    return int(array.ctypes.data)
+
+
+@dataclass
+class Case:
+    """One call of a kernel, and what it must give."""
+
+    kernel: str
+    arguments: dict[str, Any]
+    results: list[Array]
+    check: Callable[[], None]
+    tokens: int
+    outputs: int = 0
+    position: int = 0
+
+
+@cache
+def pool(n_threads: int) -> Pool:
+    return Pool(n_threads)
+
+
+def run(case: Case, n_threads: int = 1) -> None:
+    row = op_row(jit.load([case.kernel])[case.kernel], **case.arguments)
+    pool(n_threads).run(row[None], tokens=case.tokens, outputs=case.outputs, position=case.position)
+
+
+Rng = np.random.Generator
+Make = Callable[[Rng, Buffers], Case]
+MAKERS: dict[str, dict[str, Make]] = {}  # by group, by name
+
+
+def case(group: str, *variants: str) -> Callable[[Any], Any]:
+    """Register a maker of cases, or one for each variant."""
+
+    def register(make: Any) -> Any:
+        for variant in variants or ("",):
+            name = f"{make.__name__}_{variant}" if variant else make.__name__
+            made = (lambda r, b, v=variant: make(r, b, v)) if variant else make
+            MAKERS.setdefault(group, {})[name] = made
+        return make
+
+    return register
+
+
+def normal(rng: Rng, *shape: int) -> Array:
+    return rng.standard_normal(shape, np.float32)
+
+
+def pick(rng: Rng, *choices: int) -> int:
+    return int(rng.choice(choices))
+
+
+def size(rng: Rng, high: int) -> int:
+    """1 ... high, small ones and multiples of 16 more often."""
+    n = int(rng.integers(1, high + 1))
+    return pick(rng, n, n, min(n, 3), min(-(-n // 16) * 16, high))
+
+
+def same(found: Array, wanted: Array) -> None:
+    """Equal bits."""
+    assert found.dtype == wanted.dtype and found.shape == wanted.shape
+    np.testing.assert_array_equal(found.view(np.uint8), np.ascontiguousarray(wanted).view(np.uint8))
+
+
+def close(found: Array, wanted: Array, scale: Array | float, bound: float) -> None:
+    """Within `bound` times `scale`, which is what rounding errors are relative to."""
+    error = np.abs(found - np.asarray(wanted, np.float64))
+    worst = np.max(error - bound * np.asarray(scale, np.float64), initial=-np.inf)
+    assert worst <= 0, f"off by {np.nanmax(error):g}, {worst:g} too much"
+
+
+def rows_of(rng: Rng, n: int) -> dict[str, Any]:
+    """Words that make a kernel see n rows, counted as tokens or as outputs."""
+    if rng.integers(2):
+        return {"rows": layout.RUN_OUTPUTS, "tokens": n + 2, "outputs": n}
+    return {"rows": layout.RUN_TOKENS, "tokens": n, "outputs": 0}
+
+
+def made(
+    kernel: str, counts: dict[str, Any], results: list[Array], check: Any, **args: Any
+) -> Case:
+    tokens, outputs = counts.pop("tokens"), counts.pop("outputs")
+    return Case(kernel, {**args, **counts}, results, check, tokens, outputs)
+
+
+# ---- elementwise --------------------------------------------------------------------------------
+
+
+@case("elementwise")
+def add(rng: Rng, b: Buffers) -> Case:
+    n, width = size(rng, 20), size(rng, 100)
+    x, y = (b.activations(normal(rng, n, width)) for _ in "xy")
+    out = b.results(n, width)
+    places = {"x": at(x), "y": at(y), "out": at(out)}
+    check = lambda: same(out, x + y)  # noqa: E731
+    return made("elementwise:add", rows_of(rng, n), [out], check, width=width, **places)
+
+
+@case("elementwise")
+def silu_mul(rng: Rng, b: Buffers) -> Case:
+    n, width = size(rng, 20), size(rng, 100)
+    gate = normal(rng, n, width) * np.float32(rng.choice([1, 10, 100]))
+    gate, up = b.activations(gate), b.activations(normal(rng, n, width))
+    out = b.results(n, width)
+
+    def check() -> None:
+        wide = gate.astype(np.float64)
+        wanted = wide / (1 + np.exp(-wide)) * up
+        close(out, wanted, np.abs(wanted) + 1e-30, 1e-6)
+
+    places = {"gate": at(gate), "up": at(up), "out": at(out)}
+    return made("elementwise:silu_mul", rows_of(rng, n), [out], check, width=width, **places)
+
+
+@case("elementwise")
+def rms_norm(rng: Rng, b: Buffers) -> Case:
+    n, per_row, width = size(rng, 20), size(rng, 4), size(rng, 300)
+    x = b.activations(normal(rng, n, per_row, width) * np.float32(10.0 ** rng.integers(-4, 4)))
+    x[0, 0, : width // 2] = 0
+    weight, out = b.put(normal(rng, width)), b.results(n, per_row, width)
+    eps = float(rng.choice([1e-5, 1e-6]))
+
+    def check() -> None:
+        wide = x.astype(np.float64)
+        wanted = wide / np.sqrt(np.mean(wide**2, -1, keepdims=True) + np.float32(eps)) * weight
+        close(out, wanted, np.abs(wanted), 2e-6)
+
+    places = {"x": at(x), "weight": at(weight), "out": at(out)}
+    shape = {"width": width, "per_row": per_row, "eps": eps}
+    return made("elementwise:rms_norm", rows_of(rng, n), [out], check, **shape, **places)
+
+
+@case("elementwise")
+def rope(rng: Rng, b: Buffers) -> Case:
+    n, n_head, half = size(rng, 20), size(rng, 4), size(rng, 40)
+    head_dim, style = 2 * half + pick(rng, 0, 0, 1, 5), pick(rng, 0, 1)
+    x, out = b.activations(normal(rng, n, n_head, head_dim)), b.results(n, n_head, head_dim)
+    turned = rng.uniform(0, 7, (n, half))
+    angles = b.put(np.concatenate([np.cos(turned), np.sin(turned)], 1).astype(np.float32))
+
+    def check() -> None:
+        cos, sin = angles[:, None, :half], angles[:, None, half:]
+        pairs = x[..., : 2 * half]
+        first = pairs[..., ::2] if style else pairs[..., :half]
+        second = pairs[..., 1::2] if style else pairs[..., half:]
+        wanted = x.astype(np.float64)
+        wanted[..., slice(0, 2 * half, 2) if style else slice(0, half)] = first * cos - second * sin
+        wanted[..., slice(1, 2 * half, 2) if style else slice(half, 2 * half)] = (
+            first * sin + second * cos
+        )
+        close(out, wanted, np.abs(x).max(), 2e-7)
+        same(out[..., 2 * half :].copy(), x[..., 2 * half :].copy())
+
+    places = {"x": at(x), "angles": at(angles), "out": at(out)}
+    shape = {"n_head": n_head, "head_dim": head_dim, "half": half, "interleaved": style}
+    return made("elementwise:rope", rows_of(rng, n), [out], check, **shape, **places)
+
+
+@case("elementwise")
+def top_experts(rng: Rng, b: Buffers) -> Case:
+    n, n_expert = size(rng, 20), size(rng, 70)
+    k, normalise = int(rng.integers(1, min(n_expert, 8) + 1)), pick(rng, 0, 1)
+    scale = float(rng.choice([1.0, 2.5]))
+    # steps of a quarter: many are equal, and none nearly
+    scores = b.activations((rng.integers(-30, 30, (n, n_expert)) / 4).astype(np.float32))
+    shares = b.room((n, n_expert))
+    out = b.room((n, k), spare_bytes((n, k)), np.int32)
+    weights = b.results(n, k)
+
+    def check() -> None:
+        chosen = np.argsort(-scores, axis=-1, kind="stable")[:, :k]
+        same(out, chosen.astype(np.int32))
+        p = np.exp(scores - scores.max(1, keepdims=True).astype(np.float64))
+        wanted = np.take_along_axis(p / p.sum(1, keepdims=True), chosen, 1)
+        if normalise:
+            wanted /= wanted.sum(1, keepdims=True)
+        close(weights, wanted * scale, wanted * scale, 2e-6)
+
+    places = {"scores": at(scores), "shares": at(shares), "out": at(out), "weights": at(weights)}
+    shape = {"n_expert": n_expert, "k": k, "normalise": normalise, "scale": scale}
+    return made(
+        "elementwise:top_experts", rows_of(rng, n), [out, weights], check, **shape, **places
+    )
+
+
+@case("elementwise")
+def weighted_sum(rng: Rng, b: Buffers) -> Case:
+    n, k, width = size(rng, 20), size(rng, 8), size(rng, 100)
+    x, weights = b.activations(normal(rng, n, k, width)), b.activations(normal(rng, n, k))
+    out = b.results(n, width)
+
+    def check() -> None:
+        terms = weights[..., None].astype(np.float64) * x
+        close(out, terms.sum(1), np.abs(terms).sum(1), 1e-6)
+
+    places = {"x": at(x), "weights": at(weights), "out": at(out)}
+    shape = {"k": k, "width": width}
+    return made("elementwise:weighted_sum", rows_of(rng, n), [out], check, **shape, **places)
+
+
+@case("elementwise")
+def select_outputs(rng: Rng, b: Buffers) -> Case:
+    n, width = size(rng, 20), size(rng, 100)
+    outputs = int(rng.integers(0, n + 1))
+    x, out = b.activations(normal(rng, n, width)), b.results(outputs, width)
+    check = lambda: same(out, x[n - outputs :])  # noqa: E731
+    words = {"tokens": layout.RUN_TOKENS, "outputs": layout.RUN_OUTPUTS}
+    arguments = {"x": at(x), "out": at(out), "width": width, **words}
+    return Case("elementwise:select_outputs", arguments, [out], check, n, outputs)
+
+
+# ---- quantised activations ----------------------------------------------------------------------
+
+
+def quantised(x: Array) -> tuple[Array, Array]:
+    """x (n, width) as int8 (n, blocks, 32) and float32 scales (n, blocks)."""
+    parts = x.reshape(len(x), -1, PART)
+    peak = np.abs(parts).max(-1)
+    factor = np.where(peak > 0, 127 / np.where(peak > 0, peak, 1).astype(np.float64), 0)
+    whole = np.rint(parts * factor.astype(np.float32)[..., None])
+    return whole.astype(np.int8), (peak.astype(np.float64) / 127).astype(np.float32)
+
+
+def tiled(values: Array, tile: int, rows: int, fill: int = 0xFF) -> Array:
+    """values (n, blocks, m) where `matmul` wants them, in a place for `rows` rows: (slots, m)."""
+    n, blocks, m = values.shape
+    tile = 1 if n == 1 else tile
+    raw = np.full(rows * blocks * m * values.itemsize, fill, np.uint8)
+    out = raw.view(values.dtype).reshape(-1, m)
+    t, block = np.indices((n, blocks))
+    out[tile * (blocks * (t // tile) + block) + t % tile] = values
+    return out
+
+
+def sums_of(q: Array, spans: int, zero: int) -> Array:
+    """What goes along with q (n, blocks, 32): (n, blocks, spans)."""
+    sums = q.reshape(*q.shape[:2], spans, -1).sum(-1, dtype=np.int32)
+    return sums.astype(np.float32) if zero == 0 else np.int32(-zero) * sums
+
+
+@case("quantize")
+def quantize(rng: Rng, b: Buffers) -> Case:
+    n, per_row, blocks = size(rng, 20), pick(rng, 1, 1, 3), size(rng, 5)
+    spans, zero = pick(rng, 1, 2), pick(rng, 0, 8, 32, 128)
+    x = normal(rng, n, per_row, blocks * PART) * np.float32(10.0 ** rng.integers(-30, 30))
+    x[0, 0, :PART] = 0
+    x[0, -1, -1] *= 1000
+    x = b.activations(x)
+    total = n * per_row
+    slots = (total + TILE) * blocks
+    out, scale, sums = (
+        b.room((slots, m), 0, dtype)
+        for m, dtype in ((PART, np.int8), (1, np.float32), (spans, np.int32))
+    )
+
+    def check() -> None:
+        q, s = quantised(x.reshape(total, -1))
+        rows = total + TILE
+        same(out, tiled(q, TILE, rows))
+        same(scale, tiled(s[..., None], TILE, rows))
+        same(sums, tiled(sums_of(q, spans, zero), TILE, rows).view(np.int32))
+
+    places = {"x": at(x), "out": at(out), "scale": at(scale), "sums": at(sums)}
+    shape = {"width": blocks * PART, "spans": spans, "zero": zero, "tile": TILE, "per_row": per_row}
+    return made("quantize:", rows_of(rng, n), [out, scale, sums], check, **shape, **places)
+
+
+# ---- products -----------------------------------------------------------------------------------
+
+
+def random_rows(rng: Rng, format: WeightFormat, rows: int, width: int) -> Array:
+    """uint8 (rows, bytes): any codes, and scales of ordinary size, some of them 0."""
+    data = np.frombuffer(rng.bytes(rows * format.row_bytes(width)), np.uint8).copy()
+    if format.name in FLOATS:
+        return format.encode(normal(rng, rows, width))
+    blocks = data.view(format.layout)
+    for name in ("d", "dmin"):
+        if name in (format.layout.names or ()):
+            blocks[name] = rng.standard_normal(len(blocks)) * (rng.random(len(blocks)) > 0.05)
+    return data.reshape(rows, -1)
+
+
+def interleave(format: WeightFormat, data: Array, n_matrices: int) -> Array:
+    """data (rows, bytes) as `relayout` must write it, field by field: uint8."""
+    rows = data.shape[0] // n_matrices
+    groups, blocks = -(-rows // ROWS), data.shape[1] // format.block_bytes
+    full = np.zeros((n_matrices, groups * ROWS, blocks, format.block_bytes), np.uint8)
+    full[:, :rows] = data.reshape(n_matrices, rows, blocks, -1)
+    full = full.reshape(n_matrices, groups, ROWS, blocks, -1)
+    parts = [
+        full[..., offset : offset + n]
+        .transpose(0, 1, 3, 2, 4)
+        .reshape(n_matrices, groups, blocks, -1)
+        for offset, n in pieces(format)
+    ]
+    return np.ascontiguousarray(np.concatenate(parts, -1)).reshape(-1)
+
+
+@case("quantize", *FAST)
+def relayout(rng: Rng, b: Buffers, name: str) -> Case:
+    format = quant.by_name(name)
+    n_matrices, n_out, blocks = pick(rng, 1, 1, 3), size(rng, 40), size(rng, 3)
+    data = b.put(random_rows(rng, format, n_matrices * n_out, blocks * format.block))
+    wanted = interleave(format, data, n_matrices)
+    out, cut = b.put(np.zeros_like(wanted)), b.put(pieces(format))
+    arguments = {
+        "w": at(data), "out": at(out), "n_matrices": n_matrices, "n_out": n_out,
+        "n_blocks": blocks, "block_bytes": format.block_bytes, "pieces": at(cut),
+        "n_pieces": len(cut), "chunk": pick(rng, 1, 2, 8),
+    }  # fmt: skip
+    return Case("relayout:", arguments, [out], lambda: same(out, wanted), 0)
+
+
+def operand(b: Buffers, name: str, x: Array) -> tuple[dict[str, Any], Array]:
+    """x (n, width) as the arguments of `matmul`, and the values that it then has."""
+    wants, rows = FAST[name], len(x) + TILE
+    q, scale = quantised(x)
+    sums = sums_of(q, wants.spans, wants.zero)
+    arguments = {
+        "x": at(b.put(tiled(q, TILE, rows))),
+        "x_scale": at(b.put(tiled(scale[..., None], TILE, rows))),
+        "x_sum": at(b.put(tiled(sums, TILE, rows))),
+        "spans": wants.spans,
+        "tile": TILE,
+    }
+    return arguments, (q * scale[..., None].astype(np.float64)).reshape(x.shape)
+
+
+def bias_for(rng: Rng, b: Buffers, *shape: int) -> tuple[int, Array]:
+    """Its address, 0 in half of the cases, and its values."""
+    if rng.integers(2):
+        return 0, np.zeros(shape, np.float32)
+    values = b.put(normal(rng, *shape))
+    return at(values), values
+
+
+def check_product(out: Array, w: Array, x: Array, bias: Array) -> None:
+    """out (..., n_out) is w (..., n_out, n_in) @ x (..., n_in) + bias, up to float32 sums."""
+    w = w.astype(np.float64)
+    wanted = np.einsum("...oi,...i->...o", w, x) + bias
+    sizes = np.einsum("...oi,...i->...o", np.abs(w), np.abs(x)) + np.abs(bias)
+    close(out, wanted, sizes + 1e-30, 1e-6)
+
+
+@case("matmul", *FAST)
+def matmul(rng: Rng, b: Buffers, name: str) -> Case:
+    format = quant.by_name(name)
+    n, n_out, blocks = size(rng, 20), size(rng, 70), size(rng, 512 // format.block)
+    data = random_rows(rng, format, n_out, blocks * format.block)
+    w = b.put(interleave(format, data, 1))
+    arguments, x = operand(b, name, normal(rng, n, blocks * format.block))
+    bias_at, bias = bias_for(rng, b, n_out)
+    out = b.results(n, n_out)
+    check = lambda: check_product(out, format.decode(data), x, bias)  # noqa: E731
+    shape = {"n_out": n_out, "n_blocks": blocks, "chunk": pick(rng, 1, 3), "bias": bias_at}
+    kernel, counts = f"matmul:{name},{TILE}", rows_of(rng, n)
+    return made(kernel, counts, [out], check, w=at(w), out=at(out), **shape, **arguments)
+
+
+@case("matmul_float", *FLOATS)
+def matmul_float(rng: Rng, b: Buffers, name: str) -> Case:
+    format = quant.by_name(name)
+    n, n_out, n_in = size(rng, 20), size(rng, 40), size(rng, 120)
+    data = b.put(random_rows(rng, format, n_out, n_in))
+    x, out = b.activations(normal(rng, n, n_in)), b.results(n, n_out)
+    bias_at, bias = bias_for(rng, b, n_out)
+    check = lambda: check_product(out, format.decode(data), x, bias)  # noqa: E731
+    shape = {"n_out": n_out, "n_in": n_in, "chunk": pick(rng, 1, 3), "bias": bias_at}
+    places = {"w": at(data), "x": at(x), "out": at(out)}
+    kernel = f"matmul_float:{name},{FLOAT_TILE}"
+    return made(kernel, rows_of(rng, n), [out], check, **shape, **places)
+
+
+@case("matmul", *FAST)
+@case("matmul_float", *FLOATS)
+def experts(rng: Rng, b: Buffers, name: str) -> Case:
+    format = quant.by_name(name)
+    n, n_expert, n_out = size(rng, 12), size(rng, 6), size(rng, 40)
+    k, shared = int(rng.integers(1, min(n_expert, 4) + 1)), pick(rng, 0, 1)
+    n_in = size(rng, 100) if name in FLOATS else format.block * size(rng, 256 // format.block)
+    data = random_rows(rng, format, n_expert * n_out, n_in)
+    chosen = rng.integers(0, n_expert, (n, k), np.int32)
+    chosen_at = at(b.put(chosen, spare_bytes((n, k))))
+    bias_at, bias = bias_for(rng, b, n_expert, n_out)
+    x = normal(rng, n if shared else n * k, n_in)
+    out = b.results(n, k, n_out)
+    arguments: dict[str, Any] = {"chosen": chosen_at, "bias": bias_at, "k": k, "shared_x": shared}
+    arguments |= {"n_out": n_out, "chunk": pick(rng, 1, 3), "out": at(out)}
+    if name in FLOATS:
+        kernel = f"matmul_float:{name},0"
+        arguments |= {"w": at(b.put(data)), "x": at(b.activations(x)), "n_in": n_in}
+    else:
+        kernel = f"matmul:{name},0"
+        made_of_x, x = operand(b, name, x)
+        w = b.put(interleave(format, data, n_expert))
+        arguments |= {"w": at(w), "n_blocks": n_in // format.block, **made_of_x}
+
+    def check() -> None:
+        w = format.decode(data).reshape(n_expert, n_out, n_in)[chosen]
+        rows = np.repeat(x[:, None], k, 1) if shared else x.reshape(n, k, n_in)
+        check_product(out, w, rows, bias[chosen])
+
+    return made(kernel, rows_of(rng, n), [out], check, **arguments)
+
+
+# ---- attention ----------------------------------------------------------------------------------
+
+KV = {"f16": np.float16, "f32": np.float32}
+
+
+def transposed(keys: Array) -> Array:
+    """keys (heads, positions, dim) as they lie in the cache."""
+    heads, positions, dim = keys.shape
+    split = keys.reshape(heads, positions // ROWS, ROWS, dim)
+    return np.ascontiguousarray(split.swapaxes(2, 3))
+
+
+def padded(values: Array) -> Array:
+    """values (heads, positions, dim) as they lie in the cache."""
+    more = -values.shape[-1] % 16
+    return np.pad(values, ((0, 0), (0, 0), (0, more)))
+
+
+def dimensions(rng: Rng) -> tuple[int, int]:
+    key_dim = pick(rng, 8, 20, 64, 80, 128, size(rng, 40))
+    return key_dim, pick(rng, key_dim, key_dim, 1, 16, 48, 72)
+
+
+@case("attention", *KV)
+def store(rng: Rng, b: Buffers, kind: str) -> Case:
+    n, n_head, (key_dim, value_dim) = size(rng, 20), size(rng, 3), dimensions(rng)
+    position = pick(rng, 0, 0, int(rng.integers(0, 120)), 63, 64)
+    n_ctx = -(-(position + n) // layout.STEP) * layout.STEP + pick(rng, 0, layout.STEP)
+    k, v = (
+        b.activations(normal(rng, n, n_head, key_dim)),
+        b.activations(normal(rng, n, n_head, value_dim)),
+    )
+    before_k = normal(rng, n_head, n_ctx, key_dim).astype(KV[kind])
+    before_v = padded(normal(rng, n_head, n_ctx, value_dim).astype(KV[kind]))
+    keys, values = b.put(transposed(before_k)), b.put(before_v)
+
+    def check() -> None:
+        after_k, after_v = before_k.copy(), before_v.copy()
+        after_k[:, position : position + n] = k.swapaxes(0, 1)
+        after_v[:, position : position + n, :value_dim] = v.swapaxes(0, 1)
+        same(keys, transposed(after_k))
+        same(values, after_v)
+
+    arguments = {
+        "k": at(k), "v": at(v), "keys": at(keys), "values": at(values),
+        "n_head": n_head, "key_dim": key_dim, "value_dim": value_dim, "n_ctx": n_ctx,
+    }  # fmt: skip
+    kernel = f"attention:store,{kind}"
+    return Case(kernel, arguments, [keys, values], check, n, 0, position)
+
+
+def attended(q: Array, keys: Array, values: Array, position: int, scale: float) -> Array:
+    """q (n, heads, dim), caches (KV heads, positions, dim): float64 (n, heads, value dim)."""
+    n, n_head, _ = q.shape
+    end = position + n
+    k, v = (
+        np.repeat(a[:, :end].astype(np.float64), n_head // len(a), axis=0) for a in (keys, values)
+    )
+    scores = np.einsum("nhd,hpd->hnp", q, k) * scale
+    scores[:, np.arange(end) > np.arange(position, end)[:, None]] = -np.inf
+    p = np.exp(scores - scores.max(-1, keepdims=True))
+    out: Array = np.einsum("hnp,hpd->nhd", p / p.sum(-1, keepdims=True), v)
+    return out
+
+
+@case("attention", *KV)
+def attend(rng: Rng, b: Buffers, kind: str) -> Case:
+    n, n_kv, (key_dim, value_dim) = size(rng, 12), size(rng, 3), dimensions(rng)
+    n_head = n_kv * size(rng, 6)
+    # the last position falls around a multiple of 64
+    end = max(n, pick(rng, n, int(rng.integers(n, 200)), 64, 64, 128) + pick(rng, -1, 0, 1, 2))
+    position = end - n
+    n_ctx = -(-end // layout.STEP) * layout.STEP + pick(rng, 0, layout.STEP)
+    scale = float(np.float32(key_dim**-0.5))
+    stored_k = normal(rng, n_kv, n_ctx, key_dim).astype(KV[kind])
+    stored_v = normal(rng, n_kv, n_ctx, value_dim).astype(KV[kind])
+    stored_k[:, end:] = stored_v[:, end:] = np.nan  # what a truncated sequence left
+    q = b.activations(normal(rng, n, n_head, key_dim) * np.float32(rng.choice([1, 5])))
+    keys, values = b.put(transposed(stored_k)), b.put(padded(stored_v))
+    out = b.results(n, n_head, value_dim)
+    scratch_bytes = layout.attention_scratch(key_dim, value_dim)
+    scratch = b.room((MOST_THREADS * scratch_bytes,), 0, np.uint8)
+
+    def check() -> None:
+        longest = np.abs(q).sum(-1).max() * np.abs(stored_k[:, :end]).max() * scale
+        wanted = attended(q, stored_k, stored_v, position, scale)
+        close(out, wanted, np.abs(stored_v[:, :end]).max() * (1 + longest), 1e-7)
+
+    arguments = {
+        "q": at(q), "out": at(out), "keys": at(keys), "values": at(values),
+        "scratch": at(scratch), "scratch_bytes": scratch_bytes, "n_head": n_head,
+        "n_head_kv": n_kv, "key_dim": key_dim, "value_dim": value_dim, "n_ctx": n_ctx,
+        "scale": scale,
+    }  # fmt: skip
+    return Case(f"attention:attend,{kind}", arguments, [out], check, n, 0, position)
+
+
+# ---- the child ----------------------------------------------------------------------------------
+
+
+def main(group: str, count: str, seed: str) -> None:
+    """Run `count` cases of each kernel of a group or of "all"; the last line says which one ran."""
+    buffers = Buffers(forbidden=True)
+    for group_name, makers in MAKERS.items():
+        for name, make in makers.items() if group in ("all", group_name) else ():
+            for i in range(int(count)):
+                buffers.used.clear()
+                found = make(np.random.default_rng([int(seed), i]), buffers)
+                shape = {
+                    k: v for k, v in found.arguments.items() if isinstance(v, float) or v < 2**20
+                }
+                print(name, i, found.tokens, found.outputs, found.position, shape, flush=True)
+                run(found, 1 + i % 2)
+                found.check()
+                buffers.check_untouched()
+    print("done")
+
+
+def child(group: str, count: int, **environment: str) -> None:
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, __file__, group, str(count), "1"],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)} | environment,
+        capture_output=True,
+        text=True,
+    )
+    last = done.stdout.splitlines()[-1:]
+    assert done.returncode == 0 and last == ["done"], (
+        f"exit {done.returncode} in {last}: {done.stderr[-2000:]}"
+    )
+
+
+needs_pages = pytest.mark.skipif(os.name != "posix", reason="needs mprotect")
+
+
+@needs_pages
+@pytest.mark.slow
+@pytest.mark.parametrize("group", MAKERS)
+def test_nothing_is_touched_behind_a_buffer(group: str) -> None:
+    child(group, CASES_PER_KERNEL)
+
+
+def test_the_pages_do_forbid() -> None:
+    code = (
+        "import test_kernels as t; b = t.Buffers(True); x = b.put(t.np.zeros(4)); b.bytes[b.SLOT]"
+    )
+    tests = str(Path(__file__).parent)
+    root = str(Path(__file__).resolve().parents[1])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([tests, root])}
+    if os.name == "posix":
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+        assert done.returncode < 0, done.stderr
+
+
+def narrower() -> list[str]:
+    machine = processor()
+    if "VATRA_ISA" in os.environ:
+        return []
+    return {"avx512": ["avx2", "generic"], "generic": []}.get(machine.level, ["generic"])
+
+
+@needs_pages
+@pytest.mark.slow
+@pytest.mark.parametrize("level", narrower())
+def test_other_instruction_sets(level: str) -> None:
+    child("all", 30, VATRA_ISA=level)
+
+
+# ---- in this process ----------------------------------------------------------------------------
+
+ALL = [(name, make) for makers in MAKERS.values() for name, make in makers.items()]
+each_kernel = pytest.mark.parametrize("make", [m for _, m in ALL], ids=[n for n, _ in ALL])
+
+
+@pytest.fixture(scope="module")
+def buffers() -> Buffers:
+    return Buffers()
+
+
+@each_kernel
+def test_numbers_and_any_number_of_threads(make: Make, buffers: Buffers) -> None:
+    for seed in range(12):
+        buffers.used.clear()
+        found = make(np.random.default_rng([2, seed]), buffers)
+        before = [r.copy() for r in found.results]
+        run(found)
+        found.check()
+        first = [r.copy() for r in found.results]
+        for n_threads in (2, 3, MOST_THREADS) if seed < 3 else (2,):
+            for result, values in zip(found.results, before, strict=True):
+                result[...] = values
+            run(found, n_threads)
+            for result, values in zip(found.results, first, strict=True):
+                same(result, values)
+        buffers.check_untouched()
+
+
+def test_every_kernel_has_a_case() -> None:
+    folder = Path(jit.__file__).parent / "kernels"
+    modules = {p.stem for p in folder.glob("*.py") if "def kernel(" in p.read_text()}
+    used = {make(np.random.default_rng(0), Buffers()).kernel for _, make in ALL}
+    # the loop walks them all; the bandwidth test computes nothing
+    assert modules - {"loop", "bandwidth"} == {name.partition(":")[0] for name in used}
+    assert {f"matmul:{name},{n}" for name in FAST for n in (0, TILE)} <= used
+    assert {f"matmul_float:{name},{n}" for name in FLOATS for n in (0, FLOAT_TILE)} <= used
+
+
+def quantise_and_multiply(
+    format: WeightFormat, w: Array, x: Array, n_out: int, threads: int
+) -> Array:
+    """x (n, n_in) through `quantize` and `matmul`: (n, n_out)."""
+    n, n_in = x.shape
+    wants, blocks = FAST[format.name], n_in // PART
+    rows = (n + TILE) * blocks
+    q, scale = np.zeros((rows, PART), np.int8), np.zeros(rows, np.float32)
+    sums, out = np.zeros((rows, wants.spans), np.int32), np.full((n, n_out), np.nan, np.float32)
+    names = ["quantize:", f"matmul:{format.name},{TILE}"]
+    kernels = jit.load(names)
+    shared = {"spans": wants.spans, "tile": TILE, "rows": layout.RUN_TOKENS}
+    table = np.stack(
+        [
+            op_row(
+                kernels[names[0]], x=at(x), out=at(q), scale=at(scale), sums=at(sums), width=n_in,
+                zero=wants.zero, per_row=1, **shared,
+            ),
+            op_row(
+                kernels[names[1]], w=at(w), bias=0, x=at(q), x_scale=at(scale), x_sum=at(sums),
+                out=at(out), n_out=n_out, n_blocks=n_in // format.block, chunk=1, **shared,
+            ),
+        ]
+    )  # fmt: skip
+    pool(threads).run(table, tokens=n)
+    return out
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_a_token_does_not_depend_on_its_neighbours(name: str) -> None:
+    rng = np.random.default_rng(3)
+    format, n_out = quant.by_name(name), 37
+    data = random_rows(rng, format, n_out, 512)
+    w = interleave(format, data, 1)
+    x = normal(rng, 20, 512)
+    alone = np.concatenate(
+        [quantise_and_multiply(format, w, x[t : t + 1], n_out, 1) for t in range(20)]
+    )
+    for n in range(1, 21):
+        same(quantise_and_multiply(format, w, np.ascontiguousarray(x[:n]), n_out, 2), alone[:n])
+    # and quantising costs no more than the activations' seven bits
+    exact = x.astype(np.float64) @ format.decode(data).T
+    assert np.sum((alone - exact) ** 2) / np.sum(exact**2) < 2e-4
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_a_token_does_not_depend_on_its_neighbours_in_floats(name: str) -> None:
+    rng = np.random.default_rng(4)
+    n_out, n_in = 10, 150
+    w = random_rows(rng, quant.by_name(name), n_out, n_in)
+    x = normal(rng, 9, n_in)
+    kernel = jit.load([f"matmul_float:{name},{FLOAT_TILE}"])[f"matmul_float:{name},{FLOAT_TILE}"]
+
+    def product(x: Array) -> Array:
+        out = np.zeros((len(x), n_out), np.float32)
+        places = {"w": at(w), "bias": 0, "x": at(x), "out": at(out)}
+        row = op_row(kernel, n_out=n_out, n_in=n_in, rows=layout.RUN_TOKENS, chunk=1, **places)
+        pool(1).run(row[None], tokens=len(x))
+        return out
+
+    alone = np.concatenate([product(x[t : t + 1].copy()) for t in range(9)])
+    for n in range(1, 10):
+        same(product(x[:n].copy()), alone[:n])
+
+
+@pytest.mark.parametrize("kind", KV)
+@pytest.mark.parametrize(("n_head", "n_kv", "dim"), [(8, 2, 64), (3, 3, 20), (7, 1, 128)])
+def test_attention_by_steps_equals_all_at_once(kind: str, n_head: int, n_kv: int, dim: int) -> None:
+    rng = np.random.default_rng(5)
+    n, n_ctx = 150, 192
+    q, k, v = normal(rng, n, n_head, dim), normal(rng, n, n_kv, dim), normal(rng, n, n_kv, dim)
+    keys = np.zeros((n_kv, n_ctx // ROWS, dim, ROWS), KV[kind])
+    values = np.zeros((n_kv, n_ctx, -(-dim // 16) * 16), KV[kind])
+    size = layout.attention_scratch(dim, dim)
+    scratch = np.zeros(size * 3, np.uint8)
+    names = [f"attention:store,{kind}", f"attention:attend,{kind}"]
+    kernels = jit.load(names)
+    shape = {
+        "key_dim": dim,
+        "value_dim": dim,
+        "n_ctx": n_ctx,
+        "keys": at(keys),
+        "values": at(values),
+    }
+
+    def walk(start: int, end: int) -> Array:
+        some, out = (
+            [np.ascontiguousarray(a[start:end]) for a in (q, k, v)],
+            np.zeros_like(q[start:end]),
+        )
+        table = np.stack(
+            [
+                op_row(kernels[names[0]], k=at(some[1]), v=at(some[2]), n_head=n_kv, **shape),
+                op_row(
+                    kernels[names[1]], q=at(some[0]), out=at(out), scratch=at(scratch),
+                    scratch_bytes=size, n_head=n_head, n_head_kv=n_kv, scale=dim**-0.5, **shape,
+                ),
+            ]
+        )  # fmt: skip
+        pool(3).run(table, tokens=end - start, position=start)
+        return out
+
+    whole = walk(0, n)
+    stored_k, stored_v = (a.swapaxes(0, 1).astype(KV[kind]) for a in (k, v))
+    close(whole, attended(q, stored_k, stored_v, 0, dim**-0.5), 4.0, 2e-6)
+    for cut in (1, 7, 64, 100):
+        # the caches now hold later positions too, which nothing may see
+        same(np.concatenate([walk(i, min(i + cut, n)) for i in range(0, n, cut)]), whole)
+
+
+def test_no_outputs_asked_for() -> None:
+    buffers = Buffers()
+    for _, make in ALL:
+        buffers.used.clear()
+        found = make(np.random.default_rng(6), buffers)
+        if "rows" in found.arguments:
+            before = [r.copy() for r in found.results]
+            found.tokens, found.outputs = 0, 0
+            run(found, 2)
+            for result, values in zip(found.results, before, strict=True):
+                same(result, values)
+
+
+# ---- values at the edges ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("n", [1, 5])
+def test_what_is_not_finite_stays_visible(name: str, bad: float, n: int) -> None:
+    rng = np.random.default_rng(7)
+    format = quant.by_name(name)
+    w = interleave(format, random_rows(rng, format, 20, 256), 1)
+    for lane in (0, 5, 16, 31, 255):
+        x = normal(rng, n, 256)
+        x[n - 1, lane] = bad
+        out = quantise_and_multiply(format, w, x, 20, 1)
+        assert not np.isfinite(out[n - 1]).any()
+        assert np.isfinite(out[: n - 1]).all()
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_tiny_and_huge_activations(name: str) -> None:
+    rng = np.random.default_rng(8)
+    format = quant.by_name(name)
+    data = random_rows(rng, format, 16, 256)
+    w, weights = interleave(format, data, 1), format.decode(data).astype(np.float64)
+    for exponent in (-45, -42, -38, -37, -36, -30, 0, 30):
+        x = (normal(rng, 3, 256).clip(-2, 2).astype(np.float64) * 10.0**exponent).astype(np.float32)
+        out = quantise_and_multiply(format, w, x, 16, 1)
+        sizes = np.abs(x).astype(np.float64) @ np.abs(weights).T
+        bound = 0.02 if exponent >= -36 else 1.0
+        close(out, x.astype(np.float64) @ weights.T, sizes + 1e-36, bound)
+
+
+def test_all_zero_activations_are_zero() -> None:
+    rng = np.random.default_rng(9)
+    for name in FAST:
+        format = quant.by_name(name)
+        w = interleave(format, random_rows(rng, format, 16, 256), 1)
+        assert not quantise_and_multiply(format, w, np.zeros((3, 256), np.float32), 16, 1).any()
+
+
+def test_nan_goes_through_the_elementwise_kernels() -> None:
+    buffers = Buffers()
+    for name in ("add", "silu_mul", "rms_norm", "rope", "weighted_sum"):
+        buffers.used.clear()
+        found = MAKERS["elementwise"][name](np.random.default_rng(10), buffers)
+        first = next(found.arguments[k] for k in ("x", "gate") if k in found.arguments)
+        ctypes.c_float.from_address(first).value = np.nan
+        run(found)
+        assert np.isnan(found.results[0]).any(), name
+
+
+def test_nan_scores_choose_experts_that_exist() -> None:
+    scores = np.full((3, 5), np.nan, np.float32)
+    scores[1] = [1, np.nan, 3, -np.inf, 2]
+    scores[2] = -np.inf
+    shares, out = np.zeros((3, 5), np.float32), np.full((3, 2), -7, np.int32)
+    weights = np.zeros((3, 2), np.float32)
+    places = {"scores": at(scores), "shares": at(shares), "out": at(out), "weights": at(weights)}
+    shape = {"n_expert": 5, "k": 2, "normalise": 1, "scale": 1.0, "rows": layout.RUN_TOKENS}
+    arguments = {**places, **shape}
+    run(Case("elementwise:top_experts", arguments, [out], lambda: None, 3))
+    assert ((out >= 0) & (out < 5)).all()
+    assert np.isnan(weights).any(1).all()
+
+
+@pytest.mark.parametrize("which", ["q", "k", "v"])
+def test_attention_shows_nan(which: str) -> None:
+    rng = np.random.default_rng(11)
+    for name in KV:
+        buffers = Buffers()
+        found = MAKERS["attention"][f"attend_{name}"](rng, buffers)
+        width = np.dtype(KV[name]).itemsize
+        nan = np.array(np.nan, KV[name] if which != "q" else np.float32).tobytes()
+        place = found.arguments[{"q": "q", "k": "keys", "v": "values"}[which]]
+        ctypes.memmove(place, nan, 4 if which == "q" else width)
+        run(found)
+        assert np.isnan(found.results[0]).any()
+        assert (
+            not np.isnan(found.results[0]).all()
+            or found.results[0].shape[:2] == (1, 1)
+            or (which != "q")
+        )
+
+
+# ---- placing ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("shape", [(1, 256), (16, 512), (37, 256), (3, 17, 256)])
+def test_interleaved_weights_hold_every_byte(name: str, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(12)
+    format = quant.by_name(name)
+    data = random_rows(rng, format, int(np.prod(shape[:-1])), shape[-1])
+    n_matrices = shape[0] if len(shape) == 3 else 1
+    weight = QTensor("w", format, shape, data)
+    found = interleaved(weight, n_matrices, shape[-2], pool(2), Memory())
+    same(found, interleave(format, data, n_matrices))
+    assert (
+        np.bincount(found, minlength=256)[1:].tolist()
+        == np.bincount(data.reshape(-1), minlength=256)[1:].tolist()
+    )
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_pieces_cover_a_block_once(name: str) -> None:
+    format = quant.by_name(name)
+    cut = pieces(format)
+    covered = [byte for offset, n in cut.tolist() for byte in range(offset, offset + n)]
+    assert covered == list(range(format.block_bytes))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,119 @@
+"""The folders, the symlinks, the guards, the dependencies and pyproject.toml must agree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CONFIG = PROJECT["tool"]["setuptools"]
+PACKAGES = {k.removeprefix("vatra."): v for k, v in CONFIG["package-dir"].items() if "." in k}
+FOLDERS = [name for name in PACKAGES if "." not in name]
+SOURCES = sorted(p for name in FOLDERS for p in (ROOT / name).rglob("*.py"))
+DISTRIBUTION_OF = {"prompt_toolkit": "prompt-toolkit"}
+
+
+def packages_on_disk() -> set[str]:
+    found = {"vatra"}
+    for name in FOLDERS:
+        for init in (ROOT / name).rglob("__init__.py"):
+            found.add(".".join(["vatra", *init.parent.relative_to(ROOT).parts]))
+    return found
+
+
+def imports(source: Path) -> set[str]:
+    """Every absolute module name that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_package_is_shipped() -> None:
+    assert set(CONFIG["packages"]) == packages_on_disk()
+    assert set(CONFIG["package-dir"]) == set(CONFIG["packages"])
+    assert all(folder == name.replace(".", "/") for name, folder in PACKAGES.items())
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_link(name: str) -> None:
+    link = ROOT / "vatra" / name
+    if not link.is_symlink():
+        pytest.skip("no symlinks here (sdist, or git without symlink support)")
+    assert link.readlink() == Path("..") / name
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_wrong_name_is_impossible(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {name}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert f"import this package as vatra.{name}" in done.stderr
+
+
+def test_dependencies_are_exactly_the_imports() -> None:
+    declared = {
+        normal(re.split(r"[<>=!~ \[;]", line)[0]) for line in PROJECT["project"]["dependencies"]
+    }
+    used = {m.split(".")[0] for source in SOURCES for m in imports(source)}
+    third_party = {
+        normal(DISTRIBUTION_OF.get(name, name))
+        for name in used - set(sys.stdlib_module_names) - {"vatra"}
+    }
+    assert third_party == declared
+
+
+def test_every_dependency_has_its_reason() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    for line in [
+        *PROJECT["project"]["dependencies"],
+        *(line for extra in extras for line in extra),
+    ]:
+        name = re.split(r"[<>=!~ \[;]", line)[0]
+        assert re.search(rf"^- {name}: .+\.$", text, re.M), f"say in CONTRIBUTING.md why {name}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "forbidden"),
+    [
+        (["--help"], {"numpy", "numba", "llvmlite", "gguf", "rich", "prompt_toolkit"}),
+        (["--version"], {"numpy", "numba", "llvmlite", "gguf", "rich", "prompt_toolkit"}),
+        (["run", "--help"], {"numpy", "numba", "llvmlite", "gguf"}),
+    ],
+)
+def test_help_does_not_load_the_engine(arguments: list[str], forbidden: set[str]) -> None:
+    assert not loaded_after(arguments) & forbidden
+
+
+def test_inspect_does_not_load_the_engine(shared: Path) -> None:
+    loaded = loaded_after(["inspect", str(shared / "models" / "stories260K-f32.gguf")])
+    assert "vatra.formats.gguf" in loaded
+    assert not loaded & {"numba", "llvmlite", "gguf", "vatra.engine"}
+
+
+def loaded_after(arguments: list[str]) -> set[str]:
+    code = (
+        "import sys, vatra.cli.app\n"
+        f"status = vatra.cli.app.main({arguments!r})\n"
+        "print('modules', *sys.modules)\n"
+        "raise SystemExit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
