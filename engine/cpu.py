@@ -18,11 +18,12 @@ from vatra.engine.arena import Place
 from vatra.engine.cpu_features import processor
 from vatra.engine.executor import KVType, Outputs, State, checked
 from vatra.engine.kernels import layout
-from vatra.engine.kernels.layout import FAST, FLOATS, OP_BARRIER, OP_WORDS
+from vatra.engine.kernels.layout import OP_BARRIER, OP_WORDS
 from vatra.engine.lowering import FLOAT_TILE, MAX_OUTPUTS, MAX_TOKENS, Lowering, barriers
 from vatra.engine.threads import Pool, op_row, thread_count
-from vatra.engine.weights import Memory, Placed, place
-from vatra.models.plan import KVCache, Plan
+from vatra.engine.weights import Memory, place, way
+from vatra.models.plan import ExpertLinear, KVCache, Linear, Plan
+from vatra.quant import FORMATS, by_name
 from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
@@ -49,22 +50,20 @@ class CpuExecutor:
     Results do not depend on the number of threads, nor on how tokens are cut into runs.
     """
 
-    def __init__(self, plan: Plan, threads: int | None = None) -> None:
+    def __init__(self, plan: Plan, threads: int | None = None, kv: KVType = "f16") -> None:
         self.plan = plan
         self.n_threads = thread_count(threads)
+        self._lock = threading.RLock()
+        self._low = Lowering(plan, self.n_threads)
+        # all at once, so that a person sees one count; `kv` is what the states will probably be
+        jit.load(["loop:", "relayout:", *(step.kernel.format(kv=kv) for step in self._low.steps)])
         self.pool = Pool(self.n_threads)
         weakref.finalize(self, self.pool.close)
-        self.weights: dict[str, Placed] = {}
-        self._memory = Memory()
-        self._lock = threading.RLock()
-        self._low = Lowering(plan, self.n_threads, self._placed)
+        memory = Memory()
+        matrices = [op.weight for op in plan.ops if isinstance(op, Linear | ExpertLinear)]
+        self._weights = {weight: place(weight, self.pool, memory) for weight in matrices}
         self._arena = np.zeros(self._low.arena.size, np.uint8)
         self._logits = self._view(self._low.place_of(plan.logits), MAX_OUTPUTS, plan.n_vocab)
-
-    def _placed(self, weight: QTensor) -> Placed:
-        if weight.name not in self.weights:
-            self.weights[weight.name] = place(weight, self.pool, self._memory)
-        return self.weights[weight.name]
 
     def _view(self, place: Place, rows: int, width: int) -> Array:
         return (
@@ -73,16 +72,23 @@ class CpuExecutor:
             .reshape(rows, width)
         )
 
+    def _address(self, value: Place | QTensor | float) -> float:
+        """What stands in the table for an argument of a step."""
+        if isinstance(value, Place):
+            return self._arena.ctypes.data + value.start
+        if isinstance(value, QTensor):
+            return self._weights[value].ctypes.data
+        return value
+
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> CpuState:
         """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs."""
         state = CpuState(self.plan.caches, n_ctx, kv)
         steps = self._low.steps
         kernels = jit.load([step.kernel.format(kv=kv) for step in steps])
-        base = self._arena.ctypes.data
         state.table = np.zeros((len(steps), OP_WORDS), np.int64)
         for i, step in enumerate(steps):
             arguments = {
-                name: base + value.start if isinstance(value, Place) else value
+                name: self._address(value)
                 for name, value in step.arguments.items()
                 if name  # a place without a name only orders the steps
             }
@@ -135,8 +141,8 @@ class CpuExecutor:
 
     def report(self) -> list[Choice]:
         """How this model's weights are read, for `vatra doctor` and notes."""
-        ways = Counter((w.format, w.path) for w in self.weights.values())
-        found = [Choice("kernel path", f"{n} x {name}", path) for (name, path), n in ways.items()]
+        ways = Counter((weight.format.name, way(weight.format)) for weight in self._weights)
+        found = [Choice("kernel path", f"{n} x {name}", w.reason) for (name, w), n in ways.items()]
         return [Choice("threads", str(self.n_threads), "of this model"), *found]
 
 
@@ -145,15 +151,21 @@ def kernels_for(formats: list[str]) -> list[str]:
     tile = processor().tokens_per_tile
     names = ["loop:", "relayout:", "quantize:", "attention:store,f16", "attention:attend,f16"]
     names += [f"elementwise:{n}" for n in ("add", "silu_mul", "rms_norm", "rope", "select_outputs")]
-    for name in formats:
-        if name in FAST:
-            names.append(f"matmul:{name},{tile}")
+    for chosen in (way(by_name(name)) for name in formats):
+        if chosen.operand:
+            names.append(f"matmul:{chosen.format},{tile}")
         else:
-            names.append(f"matmul_float:{name if name in FLOATS else 'f16'},{FLOAT_TILE}")
+            names.append(f"matmul_float:{chosen.format},{FLOAT_TILE}")
     return list(dict.fromkeys(names))
 
 
 def report() -> list[Choice]:
     """What `vatra doctor` says of kernel paths before any model is loaded."""
-    fast = Choice("fast formats", " ".join([*FLOATS, *FAST]), "have kernels of their own")
-    return [fast, Choice("other formats", "decoded when loaded", "no kernel of their own yet")]
+    ways: dict[str, list[str]] = {}
+    for format in FORMATS.values():
+        chosen = way(format)
+        reason = (
+            "decoded to f16 when loaded" if chosen.reason.startswith("decoded") else chosen.reason
+        )
+        ways.setdefault(reason, []).append(format.name)
+    return [Choice("weights", " ".join(names), reason) for reason, names in ways.items()]

@@ -153,7 +153,9 @@ def cache_folder() -> tuple[Path | None, str]:
     else:
         from platformdirs import user_cache_path
 
-        base, reason = user_cache_path("vatra", appauthor=False), "this user's cache folder"
+        base, reason = Path(), "this user's cache folder"
+        with contextlib.suppress(KeyError, RuntimeError):  # a user whom the system does not know
+            base = user_cache_path("vatra", appauthor=False)
         if not base.is_absolute():
             return None, "this user has no cache folder (set VATRA_CACHE to a folder of yours)"
     folder = base / "kernels" / fingerprint()

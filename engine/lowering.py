@@ -14,7 +14,7 @@ import numpy as np
 from vatra.engine.arena import Arena, Place
 from vatra.engine.cpu_features import processor
 from vatra.engine.kernels import layout
-from vatra.engine.weights import Placed
+from vatra.engine.weights import way
 from vatra.models.plan import (
     Add,
     Attention,
@@ -31,7 +31,6 @@ from vatra.models.plan import (
     TopExperts,
     WeightedSum,
 )
-from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
 MAX_TOKENS = 256  # tokens of one walk: enough to keep the tiles full, few enough for the cache
@@ -50,7 +49,7 @@ class Bytes(NamedTuple):
 
 @dataclass
 class Step:
-    """One row of the table before addresses are known: places stand for them."""
+    """One row of the table before addresses are known: places and weights stand for them."""
 
     kernel: str
     arguments: dict[str, Any]
@@ -62,8 +61,8 @@ class Step:
 class Lowering:
     """Turns a plan's ops into steps, op by op."""
 
-    def __init__(self, plan: Plan, n_threads: int, placed: Callable[[QTensor], Placed]) -> None:
-        self.plan, self.n_threads, self.placed = plan, n_threads, placed
+    def __init__(self, plan: Plan, n_threads: int) -> None:
+        self.plan, self.n_threads = plan, n_threads
         self.tile = processor().tokens_per_tile
         self.arena = Arena()
         self.steps: list[Step] = []
@@ -160,41 +159,38 @@ class Lowering:
 
     def product(self, op: Linear | ExpertLinear, **more: Any) -> None:
         """A matrix product: by bytes or by floats, for one matrix or for chosen ones."""
-        weight = self.placed(op.weight)
-        experts = isinstance(op, ExpertLinear)
-        reads: dict[str, Tensor | Place] = (
-            {"chosen": op.experts} if isinstance(op, ExpertLinear) else {}
-        )
+        chosen, (n_out, n_in) = way(op.weight.format), op.weight.shape[-2:]
+        experts: dict[str, Tensor | Place] = {}
+        if isinstance(op, ExpertLinear):
+            experts["chosen"] = op.experts
         shape: dict[str, Any] = {
-            "n_out": weight.n_out,
+            "w": op.weight,
             "bias": self.vector(op.bias),
+            "n_out": n_out,
             "rows": _rows(op.out),
         }
-        if weight.operand:
-            x, scale, sums = self.operand(op.x, weight.n_in, weight.operand)
+        if chosen.operand:
+            x = self.operand(op.x, n_in, chosen.operand)
             self.new(op.out)
-            groups = -(-weight.n_out // layout.ROWS)
             self.step(
-                f"matmul:{weight.format},{0 if experts else self.tile}",
-                {"x": x, "x_scale": scale, "x_sum": sums, **reads},
+                f"matmul:{chosen.format},{0 if experts else self.tile}",
+                {"x": x.x, "x_scale": x.scales, "x_sum": x.sums, **experts},
                 {"out": op.out},
-                w=weight.address,
-                spans=weight.operand.spans,
+                spans=chosen.operand.spans,
                 tile=self.tile,
-                n_blocks=weight.n_blocks,
-                chunk=self.chunk(groups),
+                n_blocks=n_in // op.weight.format.block,
+                chunk=self.chunk(-(-n_out // layout.ROWS)),
                 **shape,
                 **more,
             )
         else:
             self.new(op.out)
             self.step(
-                f"matmul_float:{weight.format},{0 if experts else FLOAT_TILE}",
-                {"x": op.x, **reads},
+                f"matmul_float:{chosen.format},{0 if experts else FLOAT_TILE}",
+                {"x": op.x, **experts},
                 {"out": op.out},
-                w=weight.address,
-                n_in=weight.n_in,
-                chunk=self.chunk(-(-weight.n_out // 4)),
+                n_in=n_in,
+                chunk=self.chunk(-(-n_out // layout.FLOAT_ROWS)),
                 **shape,
                 **more,
             )

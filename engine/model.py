@@ -35,7 +35,7 @@ BACKENDS = {
     "cpu": "vatra.engine.cpu:CpuExecutor",
     "reference": "vatra.engine.reference:ReferenceExecutor",
 }
-WITH_THREADS = frozenset({"cpu"})  # the backends whose executor takes `threads`
+WITH_THREADS = frozenset({"cpu"})  # the backends whose executor takes `threads` and `kv`
 MOST_CTX_UNASKED = 32768  # longer contexts are rarely wanted and cost memory
 SHARE_OF_MEMORY = 4  # the KV cache of an unasked context takes at most 1 / 4 of what is available
 LEAST_CTX_UNASKED = 512  # shorter ones are of no use, whatever they cost
@@ -86,7 +86,7 @@ def _open(
         found = error
     module, _, name = BACKENDS[backend].partition(":")
     executor_class = getattr(import_module(module), name)
-    options = {"threads": threads} if backend in WITH_THREADS else {}
+    options = {"threads": threads, "kv": kv} if backend in WITH_THREADS else {}
     executor = executor_class(plan, **options)
     choices = [chosen, Choice("backend", backend, BACKENDS[backend])]
     return Model(checkpoint, plan, executor, found, n_ctx=n_ctx, kv=kv, choices=choices)

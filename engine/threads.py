@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -96,50 +97,30 @@ def op_row(kernel: jit.Kernel, **arguments: float) -> Array:
 
 
 class Pool:
-    """`n_threads` threads that run op tables; one table at a time."""
+    """`n_threads` threads that run op tables; one table at a time.
+
+    Whatever interrupts Python in the middle of a run, the threads finish it together: waking and
+    waiting can be done again, since each thread goes by the number of the run, not by how often
+    its lock was opened.
+    """
 
     def __init__(self, n_threads: int) -> None:
         self.n_threads = n_threads
-        self.run_block = np.zeros(layout.RUN_WORDS + 8, np.int64)
-        skip = (
-            -self.run_block.ctypes.data % 64 // 8
-        )  # the barrier's words want cache lines of their own
-        self.run_block = self.run_block[skip : skip + layout.RUN_WORDS]
+        block = np.zeros(layout.RUN_WORDS + 8, np.int64)
+        skip = -block.ctypes.data % 64 // 8  # the barrier's words want cache lines of their own
+        self.run_block = block[skip : skip + layout.RUN_WORDS]
         self.run_block[layout.RUN_YIELD] = _yield_address()
         self._loop = _ENTRY(jit.load(["loop:"])["loop:"].address)
         self._lock = threading.Lock()
         self._pid = -1
-
-    def _start(self) -> None:
-        """Create the threads, on first use and again after a fork."""
-        self._pid = os.getpid()
-        # plain locks, which start locked: the quickest way to wake another thread from Python
-        self._go = [threading.Lock() for _ in range(self.n_threads)]
-        self._done = [threading.Lock() for _ in range(self.n_threads)]
-        for i, (go, done) in enumerate(zip(self._go, self._done, strict=True)):
-            go.acquire()
-            done.acquire()
-            arguments = (i, go, done)
-            threading.Thread(
-                target=self._work, args=arguments, daemon=True, name=f"vatra {i}"
-            ).start()
-
-    def _work(self, i: int, go: threading.Lock, done: threading.Lock) -> None:
-        scratch = (ctypes.c_int64 * 2)()
-        at = ctypes.addressof(scratch)
-        while True:
-            go.acquire()
-            if self._pid < 0:
-                return
-            self._loop(at, at + 8, 0, self.run_block.ctypes.data, i, self.n_threads)
-            done.release()
+        self._workers: list[_Worker] = []
 
     def close(self) -> None:
         """End the threads; the pool starts new ones if it is used again."""
         if self._pid == os.getpid():
-            self._pid = -1
-            for go in self._go:
-                go.release()
+            for worker in self._workers:
+                worker.end()
+        self._pid = -1
 
     def run(self, table: Array, *, tokens: int = 0, outputs: int = 0, position: int = 0) -> None:
         """Run every op of `table` (n_ops, OP_WORDS) on all threads.
@@ -147,8 +128,12 @@ class Pool:
         On KeyboardInterrupt the threads stop after the ops they are in, and it is raised again.
         """
         with self._lock:
-            if self._pid != os.getpid():
-                self._start()
+            if self._pid != os.getpid():  # the first run, or the first after a fork
+                self._workers = [
+                    _Worker(self._loop, self.run_block, i, self.n_threads)
+                    for i in range(self.n_threads)
+                ]
+                self._pid = os.getpid()
             table[:, layout.OP_COUNTER] = 0
             block = self.run_block
             block[layout.RUN_TOKENS], block[layout.RUN_OUTPUTS] = tokens, outputs
@@ -156,19 +141,60 @@ class Pool:
             block[layout.RUN_ABORT], block[layout.RUN_LAST] = 0, NEVER
             block[layout.RUN_OPS], block[layout.RUN_N_OPS] = table.ctypes.data, len(table)
             block[layout.RUN_ARRIVED] = block[layout.RUN_TURN] = 0
-            for go in self._go:
-                go.release()
+            number = self._workers[0].wanted + 1
             interrupted: BaseException | None = None
-            waiting = list(self._done)
-            while waiting:
+            while True:
                 try:
-                    waiting[-1].acquire()
-                    waiting.pop()
+                    for worker in self._workers:
+                        worker.start(number)
+                    for worker in self._workers:
+                        worker.wait(number)
+                    break
                 except BaseException as error:  # KeyboardInterrupt, or what a signal handler raises
                     interrupted = error
                     block[layout.RUN_ABORT] = 1
             if interrupted is not None:
                 raise interrupted
+
+
+class _Worker:
+    """One thread. Its locks only wake; what counts are the numbers of the runs."""
+
+    def __init__(self, loop: Callable[..., int], block: Array, i: int, n_threads: int) -> None:
+        # plain locks, which start locked: the quickest way to wake another thread from Python
+        self._go, self._done = threading.Lock(), threading.Lock()
+        self._go.acquire()
+        self._done.acquire()
+        self.wanted = self._finished = 0
+        arguments = (loop, block, i, n_threads)
+        threading.Thread(target=self._work, args=arguments, daemon=True, name=f"vatra {i}").start()
+
+    def start(self, number: int) -> None:
+        """Let the thread do run `number`, unless it has been told so before."""
+        self.wanted = number
+        if self._go.locked():
+            self._go.release()
+
+    def wait(self, number: int) -> None:
+        """Return when run `number` is done."""
+        while self._finished < number:
+            self._done.acquire()
+
+    def end(self) -> None:
+        self.start(-1)
+
+    def _work(self, loop: Callable[..., int], block: Array, i: int, n_threads: int) -> None:
+        scratch = (ctypes.c_int64 * 2)()  # for Numba's calling convention
+        at = ctypes.addressof(scratch)
+        while True:
+            self._go.acquire()
+            if self.wanted < 0:
+                return
+            if self._finished < self.wanted:
+                loop(at, at + 8, 0, block.ctypes.data, i, n_threads)
+                self._finished = self.wanted
+                if self._done.locked():
+                    self._done.release()
 
 
 def report() -> list[Choice]:

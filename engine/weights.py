@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
-from vatra import quant
 from vatra.engine import jit
 from vatra.engine.kernels.layout import FAST, FLOATS, ROWS, Operand
 from vatra.engine.threads import Pool, op_row
+from vatra.errors import UnsupportedFile
 from vatra.quant.format import WeightFormat
 from vatra.quant.tensor import QTensor
 
@@ -19,25 +19,22 @@ Array = np.ndarray
 LARGEST_HALF = 65504.0
 
 
-@dataclass(frozen=True, eq=False)
-class Placed:
-    """A weight matrix (or several of one shape) in memory that a kernel can read."""
+class Way(NamedTuple):
+    """How a kernel reads weights of one format."""
 
-    data: Array  # uint8; keeps the memory alive
-    format: str
-    n_matrices: int
-    n_out: int
-    n_in: int
-    operand: Operand | None  # what its activations must be, or None for float32
-    path: str  # how it is read, for people
+    format: str  # as which it reads them
+    operand: Operand | None  # what their activations must be, or None for float32
+    reason: str
 
-    @property
-    def address(self) -> int:
-        return self.data.ctypes.data
 
-    @property
-    def n_blocks(self) -> int:
-        return self.n_in // quant.by_name(self.format).block
+def way(format: WeightFormat) -> Way:
+    """The fastest way there is."""
+    name = format.name
+    if name in FLOATS:
+        return Way(name, None, "as it lies in the file")
+    if name in FAST:
+        return Way(name, FAST[name], "16 rows interleaved")
+    return Way("f16", None, f"decoded to f16 when loaded: {name} has no kernel of its own yet")
 
 
 class Memory:
@@ -66,20 +63,18 @@ class Memory:
         return taken
 
 
-def place(weight: QTensor, pool: Pool, memory: Memory) -> Placed:
-    """Put `weight` (n_out, n_in) or (n_matrices, n_out, n_in) where its kernel reads it fastest."""
-    *several, n_out, n_in = weight.shape
-    n_matrices, name = prod(several), weight.format.name
-    if name in FLOATS:
-        return Placed(weight.data, name, n_matrices, n_out, n_in, None, "as it lies in the file")
-    if name in FAST:
-        data = interleaved(weight, n_matrices, n_out, pool, memory)
-        weight.release()
-        return Placed(data, name, n_matrices, n_out, n_in, FAST[name], "16 rows interleaved")
-    data, kind = decoded(weight)
+def place(weight: QTensor, pool: Pool, memory: Memory) -> Array:
+    """`weight` (n_out, n_in) or (n_matrices, n_out, n_in) as its kernel reads it, uint8."""
+    *several, n_out, _ = weight.shape
+    chosen = way(weight.format)
+    if chosen.operand:
+        data = interleaved(weight, prod(several), n_out, pool, memory)
+    elif chosen.format == weight.format.name:
+        return weight.data
+    else:
+        data = decoded(weight)
     weight.release()
-    path = f"decoded to {kind} when loaded: {name} has no kernel of its own yet"
-    return Placed(data, kind, n_matrices, n_out, n_in, None, path)
+    return data
 
 
 def pieces(format: WeightFormat) -> Array:
@@ -116,13 +111,17 @@ def interleaved(weight: QTensor, n_matrices: int, n_out: int, pool: Pool, memory
     return out
 
 
-def decoded(weight: QTensor) -> tuple[Array, str]:
-    """All weights as halves, or as float32 if a half cannot hold them; uint8, and which it is."""
+def decoded(weight: QTensor) -> Array:
+    """All weights as halves, in uint8; raises UnsupportedFile if a half cannot hold one."""
     out = np.empty((weight.n_rows, weight.width), np.float16)
     step = max(1, (1 << 20) // weight.width)
     for start in range(0, weight.n_rows, step):
         rows = weight.format.decode(weight.data[start : start + step])
-        if not np.abs(rows).max(initial=0.0) <= LARGEST_HALF:  # NaN comes here too
-            return weight.decode().reshape(-1).view(np.uint8), "f32"
+        peak = np.abs(rows[np.isfinite(rows)]).max(initial=0.0)
+        if peak > LARGEST_HALF:
+            what = f"a weight of {peak:g} is larger than the cpu backend holds ({LARGEST_HALF:g})"
+            raise UnsupportedFile(
+                weight.path, f"{what}; the reference backend can", field=weight.name
+            )
         out[start : start + step] = rows
-    return out.reshape(-1).view(np.uint8), "f16"
+    return out.reshape(-1).view(np.uint8)

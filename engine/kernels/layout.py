@@ -26,6 +26,7 @@ FIRST_ARGUMENT = 4
 OP_WORDS = 24
 
 ROWS = 16  # weight rows that are interleaved, one per lane
+FLOAT_ROWS = 4  # weight rows that `matmul_float` takes at once
 PART = 32  # activations that share a scale
 STEP = 64  # keys that attention handles at once
 QUERIES = 4  # query rows of one KV head that it handles at once

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vatra.engine.kernels.layout import FLOAT_ROWS as ROWS
 from vatra.engine.kernels.layout import OP_COUNTER
 from vatra.engine.kernels.unpack import inlined
 from vatra.engine.simd import (
@@ -27,7 +28,6 @@ from vatra.engine.simd import (
     zeros,
 )
 
-ROWS = 4
 READ = {  # 16 weights, the first n of 16, bytes of one
     "f32": (load_f32s, load_some_f32s, 4),
     "f16": (load_f16s, load_some_f16s, 2),
