@@ -5,7 +5,6 @@ Embedding rows and the sines of positions are written by numpy before the walk.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections import Counter
 from dataclasses import dataclass, field
@@ -53,7 +52,6 @@ class CpuExecutor:
     def __init__(self, plan: Plan, threads: int | None = None, kv: KVType = "f16") -> None:
         self.plan = plan
         self.n_threads = thread_count(threads)
-        self._lock = threading.RLock()
         self._low = Lowering(plan, self.n_threads)
         # all at once, so that a person sees one count; `kv` is what the states will probably be
         jit.load(["loop:", "relayout:", *(step.kernel.format(kv=kv) for step in self._low.steps)])
@@ -108,14 +106,14 @@ class CpuExecutor:
         n = len(tokens)
         if outputs == "all":
             logits = np.empty((n, self.plan.n_vocab), np.float32)
-            with self._lock:
+            with self.pool.lock:
                 for start in range(0, n, MAX_OUTPUTS):
                     some = tokens[start : start + MAX_OUTPUTS]
                     self._walk(state, some, position + start, len(some))
                     logits[start : start + len(some)] = self._logits[: len(some)]
             return logits
         n_last = int(outputs == "last" and n > 0)
-        with self._lock:
+        with self.pool.lock:
             for start in range(0, n, MAX_TOKENS):
                 some = tokens[start : start + MAX_TOKENS]
                 is_end = start + len(some) == n

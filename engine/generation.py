@@ -71,10 +71,11 @@ class StopStrings:
         if not self._stops:
             return text, False
         text = self._held + text
-        found = [at for at in map(text.find, self._stops) if at >= 0]
+        # The one that is complete first counts, however the text is cut into tokens.
+        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
             self._held = ""
-            return text[: min(found)], True
+            return text[: min(found)[1]], True
         keep = max(_overlap(text, stop) for stop in self._stops)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep], False

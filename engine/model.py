@@ -112,7 +112,7 @@ def choose_ctx(
 
 
 def check_memory(weight_bytes: int, kv_bytes: int, n_ctx: int) -> None:
-    """Raise OutOfMemory, with what is needed and what there is, before anything large is allocated."""
+    """Raise OutOfMemory, with what is needed and what there is, before anything large is made."""
     left = memory.available()
     needed = weight_bytes + kv_bytes + WORKING_BYTES
     if left is None or needed <= left.n_bytes:
@@ -215,7 +215,7 @@ class Model:
         return found
 
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
-        """`executor.run`, for one thread at a time; what it returns is only good until the next run."""
+        """`executor.run`, for one thread at a time; what it returns is good until the next run."""
         with self._lock:
             if self._closed:
                 raise UsageError(f"{self.path}: this model was closed")

@@ -54,7 +54,7 @@ def culprit(model: Evaluated, ids: Sequence[int]) -> VatraError:
             return BadFile(
                 tensor.path or path,
                 f"weight {index} of {tensor.format.name} is {value}; every weight must be finite",
-                field=f"tensor {name}",
+                field=name,
                 byte=byte_of(tensor, index),
             )
     activation = _first_activation(plan, ids)

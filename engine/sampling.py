@@ -57,7 +57,7 @@ class Sampling:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any], path: str = "", **given: Any) -> Sampling:
-        """What a file recommends in `general.sampling.*`, with the values in `given` that are not None.
+        """What a file recommends in `general.sampling.*`, and the values in `given` unless None.
 
         Raises BadFile for a recommendation outside its range, UsageError for a given value.
         """
@@ -197,7 +197,10 @@ def top_p(among: Candidates, p: float) -> Candidates:
 
 
 def min_p(among: Candidates, p: float) -> Candidates:
-    """The tokens at least `p` times as likely as the likeliest (Nguyen et al., arXiv:2407.01082)."""
+    """The tokens at least `p` times as likely as the likeliest one.
+
+    Nguyen et al. 2024, arXiv:2407.01082.
+    """
     if p <= 0:
         return among
     n = int(np.count_nonzero(among.logits >= among.logits[0] + math.log(p)))

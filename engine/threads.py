@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -47,7 +48,7 @@ def _quota() -> float | None:
     try:
         limit, period = (base / "cpu.max").read_text().split()
         return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         pass
     try:
         limit_us = int((base / "cpu/cpu.cfs_quota_us").read_text())
@@ -111,50 +112,79 @@ class Pool:
         self.run_block = block[skip : skip + layout.RUN_WORDS]
         self.run_block[layout.RUN_YIELD] = _yield_address()
         self._loop = _ENTRY(jit.load(["loop:"])["loop:"].address)
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
         self._pid = -1
         self._workers: list[_Worker] = []
+        self._number = self._ended = 0  # the last run, and the last that has ended
+        _POOLS.add(self)
 
     def close(self) -> None:
         """End the threads; the pool starts new ones if it is used again."""
         if self._pid == os.getpid():
-            for worker in self._workers:
-                worker.end()
-        self._pid = -1
+            with self.lock:
+                self._pid = -1
+                for worker in self._workers:
+                    worker.end()
 
     def run(self, table: Array, *, tokens: int = 0, outputs: int = 0, position: int = 0) -> None:
         """Run every op of `table` (n_ops, OP_WORDS) on all threads.
 
         On KeyboardInterrupt the threads stop after the ops they are in, and it is raised again.
         """
-        with self._lock:
+        with self.lock:
+            block = self.run_block
             if self._pid != os.getpid():  # the first run, or the first after a fork
+                self._number = self._ended = 0
                 self._workers = [
-                    _Worker(self._loop, self.run_block, i, self.n_threads)
-                    for i in range(self.n_threads)
+                    _Worker(self._loop, block, i, self.n_threads) for i in range(self.n_threads)
                 ]
                 self._pid = os.getpid()
+            self._stop()  # what could still be running after three interruptions at once
+            self._table = table  # stays, whatever happens, while threads may read it
             table[:, layout.OP_COUNTER] = 0
-            block = self.run_block
             block[layout.RUN_TOKENS], block[layout.RUN_OUTPUTS] = tokens, outputs
             block[layout.RUN_POSITION] = position
             block[layout.RUN_ABORT], block[layout.RUN_LAST] = 0, NEVER
             block[layout.RUN_OPS], block[layout.RUN_N_OPS] = table.ctypes.data, len(table)
             block[layout.RUN_ARRIVED] = block[layout.RUN_TURN] = 0
-            number = self._workers[0].wanted + 1
-            interrupted: BaseException | None = None
-            while True:
+            try:
                 try:
-                    for worker in self._workers:
-                        worker.start(number)
-                    for worker in self._workers:
-                        worker.wait(number)
-                    break
-                except BaseException as error:  # KeyboardInterrupt, or what a signal handler raises
-                    interrupted = error
-                    block[layout.RUN_ABORT] = 1
-            if interrupted is not None:
-                raise interrupted
+                    self._number += 1
+                    self._finish()
+                finally:  # KeyboardInterrupt, or what else a signal handler raises
+                    self._stop()
+            finally:  # and another one just then: no thread may run when this is left
+                self._stop()
+
+    def _finish(self) -> None:
+        """Let every thread do the last run, unless it has, and wait until all have."""
+        for worker in self._workers:
+            worker.start(self._number)
+        for worker in self._workers:
+            worker.wait(self._number)
+        self._ended = self._number
+
+    def _stop(self) -> None:
+        """End a run that was interrupted, however often this is interrupted too."""
+        while self._ended < self._number:
+            try:
+                self.run_block[layout.RUN_ABORT] = 1
+                self._finish()
+            except BaseException:  # the first one is on its way up
+                continue
+
+
+_POOLS: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A thread that held a lock is not there in the child."""
+    for pool in _POOLS:
+        pool.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Worker:
@@ -165,7 +195,7 @@ class _Worker:
         self._go, self._done = threading.Lock(), threading.Lock()
         self._go.acquire()
         self._done.acquire()
-        self.wanted = self._finished = 0
+        self.wanted = self.finished = 0
         arguments = (loop, block, i, n_threads)
         threading.Thread(target=self._work, args=arguments, daemon=True, name=f"vatra {i}").start()
 
@@ -177,7 +207,7 @@ class _Worker:
 
     def wait(self, number: int) -> None:
         """Return when run `number` is done."""
-        while self._finished < number:
+        while self.finished < number:
             self._done.acquire()
 
     def end(self) -> None:
@@ -190,9 +220,9 @@ class _Worker:
             self._go.acquire()
             if self.wanted < 0:
                 return
-            if self._finished < self.wanted:
+            if self.finished < (number := self.wanted):
                 loop(at, at + 8, 0, block.ctypes.data, i, n_threads)
-                self._finished = self.wanted
+                self.finished = number
                 if self._done.locked():
                     self._done.release()
 

@@ -17,7 +17,8 @@ from jinja2.exceptions import SecurityError
 from vatra.errors import BadFile, UsageError
 from vatra.formats.checkpoint import Checkpoint
 from vatra.formats.provenance import everything, joined, marks_of, plain
-from vatra.formats.sandbox import MOST_CHARS, Meter, Refused, Sandbox, TooMuch
+from vatra.formats.sandbox import Sandbox
+from vatra.formats.template_meter import MOST_CHARS, Meter, Refused, TooMuch
 from vatra.formats.tokenizer import Tokenizer
 
 Message = Mapping[str, Any]  # "role", "content" and whatever else the template knows
@@ -84,7 +85,9 @@ class ChatTemplate:
         self._lock = threading.Lock()
         size = len(source.encode("utf-8", "surrogatepass"))
         if size > MOST_TEMPLATE_BYTES:
-            raise BadFile(path, f"has {size} bytes, wanted at most {MOST_TEMPLATE_BYTES}", field=KEY)
+            raise BadFile(
+                path, f"has {size} bytes, wanted at most {MOST_TEMPLATE_BYTES}", field=KEY
+            )
         self._environment = Sandbox()
         try:
             self._template = self._environment.compiled(source)
@@ -149,7 +152,7 @@ class ChatTemplate:
         return [segment for segment in found if segment.text]
 
     def _wrong(self, error: Exception, at: int | None = None) -> Exception:
-        """The error to show for what went wrong in compiling or rendering, there at line `at` of code."""
+        """The error to show for what went wrong, in rendering at line `at` of compiled code."""
         line = error.lineno if isinstance(error, TemplateSyntaxError) else self._line(error, at)
         field = KEY if line is None else f"{KEY} line {line}"
         text = " ".join(str(error).split()) or type(error).__name__
@@ -169,8 +172,8 @@ class ChatTemplate:
     def _line(self, error: Exception, at: int | None) -> int | None:
         """The template's line where `error` was raised, or the one for line `at` of its code."""
         trace: TracebackType | None = error.__traceback__
-        template = getattr(self, "_template", None)
-        found = None if at is None else template.get_corresponding_lineno(at)
+        template: Any = getattr(self, "_template", None)
+        found = None if at is None or template is None else template.get_corresponding_lineno(at)
         while trace is not None and template is not None:
             if trace.tb_frame.f_code.co_filename == "<template>":
                 found = template.get_corresponding_lineno(trace.tb_lineno)
@@ -192,7 +195,7 @@ def _occurrences(text: str, control: Iterable[str]) -> list[tuple[int, int]]:
 def _touching(
     spans: list[tuple[int, int]], marks: Iterable[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """Those of the ascending `spans` that share a character with `marks`; overlapping ones made one."""
+    """Those of the ascending `spans` that touch `marks`; overlapping ones made one."""
     ends = list(marks)
     found: list[tuple[int, int]] = []
     i = 0
@@ -216,9 +219,9 @@ def encode(segments: Iterable[Segment], tokenizer: Tokenizer) -> list[int]:
     ids: list[int] = []
     bos = "" if tokenizer.bos_id is None else _text(tokenizer, tokenizer.bos_id)
     for i, (text, special) in enumerate(segments):
-        if i == 0 and tokenizer.add_bos and tokenizer.bos_id is not None:
-            if not (special and text.startswith(bos)):
-                ids.append(tokenizer.bos_id)
+        written = special and text.startswith(bos)
+        if i == 0 and tokenizer.add_bos and tokenizer.bos_id is not None and not written:
+            ids.append(tokenizer.bos_id)
         ids += tokenizer.encode(text, bos=False, special=special)
     return ids
 
@@ -239,7 +242,10 @@ def for_model(checkpoint: Checkpoint, tokenizer: Tokenizer) -> ChatTemplate:
     stop: tuple[str, ...] = ()
     note = ""
     if source is None and "<|im_start|>" in tokenizer.vocabulary.ids:
-        source, note = CHATML, "the file has no chat template: ChatML is used, as its tokens suggest"
+        source, note = (
+            CHATML,
+            "the file has no chat template: ChatML is used, as its tokens suggest",
+        )
     elif source is None:
         source, stop = PLAIN, ("\nUser:", "\nSystem:")
         note = (
@@ -260,4 +266,3 @@ def control_texts(tokenizer: Tokenizer) -> list[str]:
 
 def _text(tokenizer: Tokenizer, token: int) -> str:
     return tokenizer.vocabulary.texts[token]
-

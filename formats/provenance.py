@@ -73,7 +73,7 @@ def marked(text: str, marks: Iterable[tuple[int, int]]) -> str:
 
 
 def wholly(text: str, *sources: object) -> str:
-    """`text`, all of it marked if any part of any source is: for what changes character by character."""
+    """`text`, all of it marked if any part of any source is: where places can not be followed."""
     if any(marks_of(source) for source in sources):
         return marked(text, [(0, len(text))])
     return text
@@ -101,7 +101,7 @@ def everything(value: Any, depth: int = 64) -> Any:
 
 
 def has_marks(value: Any) -> bool:
-    """Whether any string in `value`, its lists and mappings, has marks; these must not be endless."""
+    """Whether any string in `value`, its lists and mappings, has marks; weigh these before."""
     if isinstance(value, str):
         return bool(marks_of(value))
     if isinstance(value, dict):
@@ -129,7 +129,9 @@ def repeated(text: str, n: int) -> str:
     size = len(text)
     if marks_of(text) in ((), ((0, size),)):
         return wholly(plain(text) * n, text)
-    spans = [(at * size + begin, at * size + end) for at in range(n) for begin, end in marks_of(text)]
+    spans = [
+        (at * size + begin, at * size + end) for at in range(n) for begin, end in marks_of(text)
+    ]
     return marked(plain(text) * n, spans)
 
 
@@ -177,9 +179,7 @@ def split(text: str, sep: str | None, most: int, from_right: bool) -> list[str]:
 def lines(text: str, keep: bool) -> list[str]:
     """str.splitlines."""
     found, at = [], 0
-    for whole, bare in zip(
-        plain(text).splitlines(True), plain(text).splitlines(), strict=True
-    ):
+    for whole, bare in zip(plain(text).splitlines(True), plain(text).splitlines(), strict=True):
         found.append(cut(text, at, at + len(whole if keep else bare)))
         at += len(whole)
     return found
@@ -190,7 +190,9 @@ def replaced(text: str, old: str, new: str, most: int) -> str:
     if not old:
         chars = [cut(text, i, i + 1) for i in range(len(text))]
         n = len(chars) + 1 if most < 0 else min(most, len(chars) + 1)
-        parts = [part for i in range(len(chars)) for part in ((new, chars[i]) if i < n else (chars[i],))]
+        parts = [
+            part for i in range(len(chars)) for part in ((new, chars[i]) if i < n else (chars[i],))
+        ]
         return joined([*parts, new] if n == len(chars) + 1 else parts)
     pieces = split(text, old, most, from_right=False)
     return joined([part for piece in pieces for part in (new, piece)][1:])

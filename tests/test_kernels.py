@@ -153,9 +153,9 @@ def pick(rng: Rng, *choices: int) -> int:
 
 
 def size(rng: Rng, high: int) -> int:
-    """1 ... high, small ones and multiples of 16 more often."""
+    """1 ... high; 1, small ones and multiples of 16 more often."""
     n = int(rng.integers(1, high + 1))
-    return pick(rng, n, n, min(n, 3), min(-(-n // 16) * 16, high))
+    return pick(rng, n, n, 1, min(n, 3), min(-(-n // 16) * 16, high))
 
 
 def same(found: Array, wanted: Array) -> None:
@@ -376,8 +376,8 @@ def random_rows(rng: Rng, format: WeightFormat, rows: int, width: int) -> Array:
     if format.name in FLOATS:
         return format.encode(normal(rng, rows, width))
     blocks = data.view(format.layout)
-    for name in ("d", "dmin"):
-        if name in (format.layout.names or ()):
+    for name, (kind, *_) in (format.layout.fields or {}).items():
+        if kind.base == np.float16:
             blocks[name] = rng.standard_normal(len(blocks)) * (rng.random(len(blocks)) > 0.05)
     return data.reshape(rows, -1)
 

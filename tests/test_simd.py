@@ -252,7 +252,7 @@ def test_exp() -> None:
     out = np.zeros_like(x)
     run(at(x), at(out), len(x))
     wanted = np.exp(x.astype(np.float64))
-    assert (np.abs(out - wanted) / np.spacing(wanted.astype(np.float32))).max() <= 1.5
+    assert (np.abs(out - wanted) / np.spacing(wanted.astype(np.float32))).max() <= 1.1
     # what attention and softmax rest on: never above 1 below 0, and exactly 1 at 0
     assert (out[x <= 0] <= 1).all()
 
@@ -682,44 +682,55 @@ def test_biases_end_at_a_forbidden_page() -> None:
 def test_blocks_of_bytes() -> None:
     """`dot_tile`: two tokens, one and two spans, with an offset of the bytes and with mins."""
 
-    def kernel(quads: int, scales: int, mins: int, x: int, xs: int, sums: int, out: int) -> None:
-        q, start = load_quads(quads, 8), load_grid(out, 64, 2, 1)
+    def whole(quads: int, scales: int, mins: int, x: int, xs: int, sums: int, out: int) -> None:
+        q, start, m = load_quads(quads, 8), load_grid(out, 64, 2, 1), (load_f32s(mins),)
         one, two = (load_f32s(scales),), (load_f32s(scales), load_f32s(scales + 64))
-        m = (load_f32s(mins),)
-        store_grid(out + 128, 64, dot_tile(start, q, one, None, x, xs, sums), 1)
-        store_grid(out + 256, 64, dot_tile(start, q, two, None, x, xs, sums + 8), 1)
-        store_grid(out + 384, 64, dot_tile(start, q, one, m, x, xs, sums + 24), 1)
+        store_grid(out + 128, 64, dot_tile(start, q, 8, one, None, x, xs, sums), 1)
+        store_grid(out + 256, 64, dot_tile(start, q, 8, two, None, x, xs, sums + 8), 1)
+        store_grid(out + 384, 64, dot_tile(start, q, 8, one, m, x, xs, sums + 24), 1)
 
-    run = compiled(kernel)
+    def seven(quads: int, scales: int, mins: int, x: int, xs: int, sums: int, out: int) -> None:
+        q, start, m = load_quads(quads, 8), load_grid(out, 64, 2, 1), (load_f32s(mins),)
+        one, two = (load_f32s(scales),), (load_f32s(scales), load_f32s(scales + 64))
+        store_grid(out + 128, 64, dot_tile(start, q, 7, one, None, x, xs, sums), 1)
+        store_grid(out + 256, 64, dot_tile(start, q, 7, two, None, x, xs, sums + 8), 1)
+        store_grid(out + 384, 64, dot_tile(start, q, 7, one, m, x, xs, sums + 24), 1)
+
     rng = np.random.default_rng(13)
-    for unsigned, signed in ((255, -128), (255, 127), (0, 0), (None, None)):
-        w = rng.integers(0, 256, (16, 32)) if unsigned is None else np.full((16, 32), unsigned)
-        x = rng.integers(-127, 128, (2, 32)) if signed is None else np.full((2, 32), signed)
-        quads = w.reshape(16, 8, 4).swapaxes(0, 1).astype(np.uint8)  # (quad, row, byte)
-        scales = rng.standard_normal((2, 16)).astype(np.float32)
-        mins = rng.standard_normal(16).astype(np.float32)
-        x_scale = rng.standard_normal(2).astype(np.float32)
-        whole, halves = x.sum(1), x.reshape(2, 2, 16).sum(2)
-        sums = np.concatenate([-128 * whole, (-32 * halves).reshape(-1)]).astype(np.int32)
-        sums = np.concatenate([sums.view(np.float32), whole.astype(np.float32)])
-        start = rng.standard_normal((2, 16)).astype(np.float32)
-        out = np.concatenate([start, np.zeros((6, 16), np.float32)])
-        x8 = x.astype(np.int8)
-        args = (quads, scales, mins, x8, x_scale, sums, out)
-        run(*(at(np.ascontiguousarray(a)) if a is not out else at(out) for a in args))
+    for run, highest_byte in ((compiled(whole), 255), (compiled(seven), 127)):
+        for unsigned, signed in ((highest_byte, -128), (highest_byte, 127), (0, 0), (None, None)):
+            w = rng.integers(0, highest_byte + 1, (16, 32))
+            x = rng.integers(-127, 128, (2, 32))
+            if unsigned is not None and signed is not None:
+                w[:], x[:] = unsigned, signed
+            quads = w.reshape(16, 8, 4).swapaxes(0, 1).astype(np.uint8)  # (quad, row, byte)
+            scales = rng.standard_normal((2, 16)).astype(np.float32)
+            mins = rng.standard_normal(16).astype(np.float32)
+            x_scale = rng.standard_normal(2).astype(np.float32)
+            all_of_x, halves = x.sum(1), x.reshape(2, 2, 16).sum(2)
+            offsets = np.concatenate([-128 * all_of_x, (-32 * halves).reshape(-1)])
+            sums = np.concatenate(
+                [offsets.astype(np.int32).view(np.float32), all_of_x.astype(np.float32)]
+            )
+            start = rng.standard_normal((2, 16)).astype(np.float32)
+            out = np.concatenate([start, np.zeros((6, 16), np.float32)])
+            given = [np.ascontiguousarray(a) for a in (quads, scales, mins, x.astype(np.int8))]
+            run(*(at(a) for a in (*given, x_scale, sums, out)))
 
-        products = w[None] * x[:, None]  # (token, row, weight)
-        by_half = (products - 32 * x[:, None]).reshape(2, 16, 2, 16).sum(3)
-        exact = np.stack(
-            [
-                (products - 128 * x[:, None]).sum(2) * scales[0].astype(np.float64),
-                (by_half * scales.T.astype(np.float64)).sum(2),
-                products.sum(2) * scales[0].astype(np.float64) + mins * whole[:, None],
-            ]
-        )
-        wanted = start + exact * x_scale[:, None]
-        size = np.abs(exact).max() + 1
-        np.testing.assert_allclose(out[2:].reshape(3, 2, 16), wanted, rtol=1e-6, atol=1e-6 * size)
+            products = w[None] * x[:, None]  # (token, row, weight)
+            by_half = (products - 32 * x[:, None]).reshape(2, 16, 2, 16).sum(3)
+            wide = scales.astype(np.float64)
+            exact = np.stack(
+                [
+                    (products - 128 * x[:, None]).sum(2) * wide[0],
+                    (by_half * wide.T).sum(2),
+                    products.sum(2) * wide[0] + mins * all_of_x[:, None],
+                ]
+            )
+            wanted = start + exact * x_scale[:, None]
+            size = np.abs(exact).max() + 1
+            found = out[2:].reshape(3, 2, 16)
+            np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6 * size)
 
 
 # ---- threads ------------------------------------------------------------------------------------

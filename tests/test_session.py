@@ -1,0 +1,420 @@
+"""Sessions: what is evaluated, what is reused, and what remains true when something stops half-way.
+
+`Recorder` stands for an executor: its logits depend on every token from the first on, as it finds
+them in its own cache, so that a wrong position or a stale cache changes the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vatra
+from vatra.engine import numerics
+from vatra.engine.model import Model
+from vatra.engine.sampling import Sampling
+from vatra.engine.session import ContextFull, Session
+from vatra.errors import BadFile, UnsupportedFile, UsageError
+
+N_VOCAB = 31
+GREEDY = Sampling(temperature=0)
+
+
+class Recorder:
+    """An executor over a fixed random table; notes every run, and may be told to fail."""
+
+    def __init__(self) -> None:
+        self.plan: Any = SimpleNamespace(n_vocab=N_VOCAB, n_ctx_train=64, architecture="none")
+        self.table = np.random.default_rng(5).normal(size=(N_VOCAB, N_VOCAB)).astype(np.float32)
+        self.runs: list[tuple[list[int], int, str]] = []
+        self.fail: Callable[[], None] = lambda: None
+        self.n_states = 0
+
+    def new_state(self, n_ctx: int, kv: str = "f16") -> Any:
+        self.n_states += 1
+        return SimpleNamespace(n_ctx=n_ctx, tokens=np.full(n_ctx, -1), used=0)
+
+    def logits_after(self, tokens: list[int]) -> np.ndarray:
+        total = np.zeros(N_VOCAB, np.float32)
+        for position, token in enumerate(tokens):
+            total += self.table[token] * np.float32(1 / (len(tokens) - position) ** 2)
+        return total
+
+    def run(
+        self, state: Any, tokens: np.ndarray, position: int, outputs: str = "last"
+    ) -> np.ndarray:
+        assert tokens.dtype == np.int32 and tokens.ndim == 1 and len(tokens)
+        assert 0 <= position <= state.used, "a hole in the cache"
+        assert position + len(tokens) <= state.n_ctx, "past the end of the cache"
+        self.runs.append((tokens.tolist(), position, outputs))
+        half = len(tokens) // 2  # an interrupt comes when some of it is written
+        state.tokens[position : position + half] = tokens[:half]
+        state.used = position
+        self.fail()
+        state.tokens[position : position + len(tokens)] = tokens
+        state.used = position + len(tokens)
+        ends = {"all": range(position, state.used), "last": [state.used - 1], "none": []}[outputs]
+        rows = [self.logits_after(state.tokens[: end + 1].tolist()) for end in ends]
+        return np.array(rows, np.float32).reshape(-1, N_VOCAB)
+
+
+def make(n_ctx: int = 64) -> tuple[Session, Recorder]:
+    executor = Recorder()
+    checkpoint: Any = SimpleNamespace(path="m.gguf", metadata={}, tensors={}, close=lambda: None)
+    no_text = UnsupportedFile("m.gguf", "has no tokenizer")
+    model = Model(checkpoint, executor.plan, executor, no_text, n_ctx=n_ctx)  # type: ignore[arg-type]
+    return model.session(), executor
+
+
+def greedy(executor: Recorder, prompt: list[int], n: int) -> list[int]:
+    """The answer without any session or cache."""
+    ids = list(prompt)
+    for _ in range(n):
+        ids.append(int(executor.logits_after(ids).argmax()))
+    return ids[len(prompt) :]
+
+
+def tokens(session: Session, n: int) -> list[int]:
+    return [step.token for step in session.generate(GREEDY, n)]
+
+
+def test_answers_are_those_without_a_session() -> None:
+    session, executor = make()
+    session.sync([3, 1, 4])
+    assert tokens(session, 10) == greedy(executor, [3, 1, 4], 10)
+    assert session.position == 12  # the last one is chosen, not evaluated
+    assert session.timeline == (3, 1, 4, *greedy(executor, [3, 1, 4], 10))
+
+
+def test_generating_again_goes_on() -> None:
+    session, executor = make()
+    session.sync([3, 1, 4])
+    assert tokens(session, 4) + tokens(session, 6) == greedy(executor, [3, 1, 4], 10)
+
+
+def test_only_the_difference_is_evaluated() -> None:
+    session, executor = make()
+    session.sync([1, 2, 3, 4])
+    executor.runs.clear()
+    assert session.sync([1, 2, 3, 4, 5, 6]).reused_tokens == 4
+    assert executor.runs == [([5, 6], 4, "last")]
+    executor.runs.clear()
+    assert session.sync([1, 2, 9, 4]).reused_tokens == 2
+    assert executor.runs == [([9, 4], 2, "last")]
+    executor.runs.clear()
+    assert session.sync([1, 2, 9, 4]).prompt_tokens == 0
+    assert executor.runs == []
+    session.sync([1, 2])  # a shorter text needs the logits of its last token
+    assert executor.runs == [([2], 1, "last")]
+    assert tokens(session, 5) == greedy(executor, [1, 2], 5)
+    session.sync([])
+    assert session.ids == ()
+
+
+def test_the_answer_is_reused_by_the_next_turn() -> None:
+    session, executor = make()
+    ids = [1, 2, 3]
+    for turn in range(4):
+        session.sync(ids)
+        ids += tokens(session, 5) + [7, turn]
+        executor.runs.clear()
+        assert session.sync(ids).reused_tokens == len(ids) - 3  # its last token, and the new two
+        assert [run[0] for run in executor.runs] == [ids[-3:]]
+        assert tokens(session, 3) == greedy(executor, ids, 3)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 64])
+def test_chunks(chunk: int) -> None:
+    session, executor = make()
+    session._chunk = chunk
+    ids = [int(i) for i in np.random.default_rng(chunk).integers(0, N_VOCAB, 40)]
+    seen: list[tuple[int, int]] = []
+    session.sync(ids, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(min(i + chunk, 40), 40) for i in range(0, 40, chunk)]
+    assert [r[2] for r in executor.runs] == ["none"] * (len(seen) - 1) + ["last"]
+    assert tokens(session, 8) == greedy(executor, ids, 8)
+
+
+@pytest.mark.parametrize("wrong", [[0, N_VOCAB], [-1], [2**40], [1.5], ["a"], [[1]], [True, 2.5]])
+def test_ids_that_are_none(wrong: Any) -> None:
+    session, executor = make()
+    session.sync([1, 2])
+    with pytest.raises((UsageError, ValueError), match="ids"):
+        session.sync(wrong)
+    assert tokens(session, 3) == greedy(executor, [1, 2], 3)
+
+
+def test_ids_may_come_as_anything() -> None:
+    session, _ = make()
+    given: list[Any] = [(1, 2), np.array([1, 2], np.uint16), iter([1, 2]), [np.int64(1), 2]]
+    for ids in given:
+        session.sync(ids)
+        assert session.ids == (1, 2)
+
+
+# --- the edges of the context
+
+
+@pytest.mark.parametrize("n_prompt", [1, 5, 6, 7, 8])
+def test_generating_past_the_end(n_prompt: int) -> None:
+    session, executor = make(n_ctx=8)
+    prompt = list(range(1, n_prompt + 1))
+    session.sync(prompt)
+    steps = session.generate(GREEDY)
+    found = [step.token for step in steps]
+    assert steps.finish_reason == "length"
+    assert found == greedy(executor, prompt, 8 - n_prompt + 1)
+    assert session.is_full
+    with pytest.raises(ContextFull, match="9 tokens, but the context holds 8"):
+        next(session.generate(GREEDY))
+    assert tokens_after_sync(session, [1, 2], 3) == greedy(executor, [1, 2], 3)
+
+
+def tokens_after_sync(session: Session, ids: list[int], n: int) -> list[int]:
+    session.sync(ids)
+    return tokens(session, n)
+
+
+@pytest.mark.parametrize("n", [9, 10, 1000])
+def test_a_prompt_that_is_too_long(n: int) -> None:
+    session, executor = make(n_ctx=8)
+    session.sync([1, 2, 3])
+    with pytest.raises(
+        ContextFull, match=rf"the text has {n} tokens, but the context holds 8"
+    ) as found:
+        session.sync([1] * n)
+    assert (found.value.n_tokens, found.value.n_ctx, found.value.exit_code) == (n, 8, 2)
+    assert tokens(session, 3) == greedy(executor, [1, 2, 3], 3)
+    with pytest.raises(ContextFull):
+        session.model.logits([1] * n)
+
+
+def test_ending_for_length_before_the_context_is_full() -> None:
+    session, _ = make(n_ctx=8)
+    session.sync([1, 2])
+    assert len(tokens(session, 3)) == 3
+    assert not session.is_full
+
+
+def test_nothing_to_continue() -> None:
+    session, _ = make()
+    with pytest.raises(UsageError, match="sync at least one token"):
+        session.generate(GREEDY)
+
+
+# --- stopping half-way
+
+
+@pytest.mark.parametrize("after", range(1, 6))
+def test_a_consumer_that_stops_early(after: int) -> None:
+    session, executor = make()
+    session.sync([3, 1, 4])
+    steps = session.generate(GREEDY, 20)
+    found = [next(steps).token for _ in range(after)]
+    steps.close()
+    assert list(steps) == []
+    assert session.timeline == (3, 1, 4, *found)
+    assert session.ids == (3, 1, 4, *found[:-1])
+    assert found + tokens(session, 5) == greedy(executor, [3, 1, 4], after + 5)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_an_interrupt_while_writing(at: int) -> None:
+    session, executor = make()
+    session.sync([3, 1, 4])
+    steps = session.generate(GREEDY, 20)
+    found = [next(steps).token for _ in range(at)]
+    if at:
+        executor.fail = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            next(steps)
+        executor.fail = lambda: None
+    assert session.ids == tuple([3, 1, 4, *found][: max(3, 2 + at)])
+    found += [next(steps).token for _ in range(4)]
+    assert found == greedy(executor, [3, 1, 4], at + 4)
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_an_interrupt_while_reading(at: int) -> None:
+    session, executor = make()
+    session._chunk = 4
+    session.sync([1, 2])
+    runs = iter(range(100))
+
+    def fail() -> None:
+        if next(runs) == at:
+            raise KeyboardInterrupt
+
+    executor.fail = fail
+    ids = [1, 2, *range(3, 22)]
+    with pytest.raises(KeyboardInterrupt):
+        session.sync(ids)
+    executor.fail = lambda: None
+    assert list(session.ids) == ids[: 2 + 4 * at]
+    assert session.statistics.prompt_tokens == 4 * at
+    executor.runs.clear()
+    # What was read goes on being right, whether it is continued or synced again.
+    assert tokens(session, 2) == greedy(executor, ids[: 2 + 4 * at], 2)
+    assert tokens_after_sync(session, ids, 3) == greedy(executor, ids, 3)
+
+
+def test_an_interrupt_from_progress() -> None:
+    session, executor = make()
+    session._chunk = 4
+    with pytest.raises(KeyboardInterrupt):
+        session.sync(range(12), progress=lambda done, _: interrupt() if done == 8 else None)
+    assert session.ids == tuple(range(8))
+    assert tokens(session, 2) == greedy(executor, list(range(8)), 2)
+
+
+def test_an_answer_can_not_go_on_in_another_text() -> None:
+    session, _ = make()
+    session.sync([1, 2])
+    steps = session.generate(GREEDY)
+    next(steps)
+    session.sync([1, 3])
+    with pytest.raises(UsageError, match="its session has been used for another text"):
+        next(steps)
+
+
+def test_two_sessions_do_not_meet() -> None:
+    session, executor = make()
+    other = session.model.session()
+    session.sync([1, 2])
+    other.sync([5])
+    a, b = session.generate(GREEDY, 6), other.generate(GREEDY, 6)
+    found = [(x.token, y.token) for x, y in zip(a, b, strict=True)]
+    assert [x for x, _ in found] == greedy(executor, [1, 2], 6)
+    assert [y for _, y in found] == greedy(executor, [5], 6)
+
+
+def test_without_a_tokenizer_there_are_tokens_but_no_text() -> None:
+    session, _ = make()
+    session.sync([1])
+    assert [step.text for step in session.generate(GREEDY, 3)] == ["", "", ""]
+    with pytest.raises(UnsupportedFile, match="has no tokenizer"):
+        session.generate(GREEDY, 3, stop=["x"])
+
+
+def test_a_seed_gives_the_same_text() -> None:
+    def answer(seed: int) -> list[int]:
+        session, _ = make()
+        session.sync([1, 2])
+        return [step.token for step in session.generate(Sampling(2.0, seed=seed), 30)]
+
+    assert answer(1) == answer(1) != answer(2)
+
+
+# --- logits that are not finite
+
+
+def poisoned(shared: Path, name: str, index: tuple[int, ...], value: float, tmp_path: Path) -> Path:
+    """A copy of the small model in which one weight is `value`."""
+    path = shared / "models" / "stories260K-f32.gguf"
+    with vatra.formats.gguf.read(path) as checkpoint:
+        tensor = checkpoint.tensors[name]
+        byte = tensor.offset + 4 * int(np.ravel_multi_index(index, tensor.shape))
+    raw = bytearray(path.read_bytes())
+    raw[byte : byte + 4] = np.float32(value).tobytes()
+    made = tmp_path / "poisoned.gguf"
+    made.write_bytes(raw)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("token_embd.weight", (403, 5)),
+        ("blk.0.attn_norm.weight", (7,)),
+        ("blk.1.attn_q.weight", (3, 9)),
+        ("blk.2.attn_k.weight", (0, 0)),
+        ("blk.3.attn_v.weight", (31, 63)),
+        ("blk.4.ffn_down.weight", (63, 100)),
+        ("blk.4.ffn_gate.weight", (1, 2)),
+        ("output_norm.weight", (63,)),
+    ],
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_weight_to_blame_is_named(
+    shared: Path, tmp_path: Path, name: str, index: tuple[int, ...], value: float
+) -> None:
+    path = poisoned(shared, name, index, value, tmp_path)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(BadFile) as found,
+        vatra.load(path, backend="reference", ctx=32) as model,  # refuses vectors itself
+    ):
+        session = model.session()
+        try:
+            session.sync([1, 403, 407, 261, 378])
+        finally:
+            assert session.ids == ()
+    error = found.value
+    assert error.exit_code == 65
+    assert error.field == name
+    byte = error.byte
+    assert byte is not None
+    there = np.frombuffer(path.read_bytes()[byte : byte + 4], np.float32)
+    assert np.array_equal(there, np.array([value], np.float32), equal_nan=True)
+    assert str(np.float32(value)) in error.what
+
+
+def test_the_activation_to_blame_is_named(shared: Path, tmp_path: Path) -> None:
+    path = poisoned(shared, "blk.2.ffn_up.weight", (3, 4), 3e38, tmp_path)
+    raw = bytearray(path.read_bytes())
+    with vatra.formats.gguf.read(path) as checkpoint:
+        down = checkpoint.tensors["blk.2.ffn_down.weight"]
+        at, n = down.offset, down.nbytes
+    raw[at : at + n] = np.full(n // 4, 3e38, np.float32).tobytes()
+    path.write_bytes(raw)
+    blamed = r"activation blk\.2\.ffn_.*though every weight is finite"
+    with (
+        np.errstate(all="ignore"),
+        vatra.load(path, backend="reference", ctx=32) as model,
+        pytest.raises(BadFile, match=blamed),
+    ):
+        model.session().sync([1, 403, 407, 261, 378])
+
+
+def test_finite_in_f32_only(shared: Path) -> None:
+    with vatra.load(shared / "models" / "stories260K-f32.gguf", backend="reference") as model:
+        with pytest.raises(BadFile, match="too large for an f16 KV cache"):
+            numerics.check_finite(np.array([[np.inf]]), model, [1, 2])
+        numerics.check_finite(np.zeros((2, 3)), model, [1, 2])
+
+
+# --- a real model
+
+
+def test_200_greedy_tokens(shared: Path) -> None:
+    golden = np.load(shared / "golden" / "stories260K.npz")
+    with vatra.load(shared / "models" / "stories260K-f32.gguf", backend="reference") as model:
+        session = model.session()
+        session.sync(golden["prompt"])
+        steps = session.generate(GREEDY, 200)
+        assert [step.token for step in steps] == golden["tokens"][len(golden["prompt"]) :].tolist()
+        written = (shared / "golden" / "stories260K.txt").read_text()
+        assert " Once upon a time" + steps.text == written.rstrip("\n")
+        found = model.logits(golden["tokens"][:-1])
+        difference = found.astype(np.float64) - golden["logits"]
+        assert (difference**2).sum() / (golden["logits"].astype(np.float64) ** 2).sum() <= 1e-10
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_chunks_of_a_real_prompt(shared: Path, chunk: int) -> None:
+    golden = np.load(shared / "golden" / "stories260K.npz")["tokens"]
+    with vatra.load(shared / "models" / "stories260K-f32.gguf", backend="reference") as model:
+        session = Session(model, chunk=chunk)
+        session.sync(golden[:100])
+        session.sync(golden[:150])  # reuses the first hundred
+        assert session.statistics.reused_tokens == 100
+        assert [s.token for s in session.generate(GREEDY, 20)] == golden[150:170].tolist()
