@@ -50,7 +50,9 @@ def command(
 
     with waiting():
         import vatra
+        from vatra.formats import template_process
 
+        template_process.SHARED.start()  # while the model is loaded
         loaded = vatra.load(path, backend=backend.value, threads=threads, ctx=ctx, kv=kv.value)
         sampling = vatra.Sampling.from_metadata(
             loaded.metadata,

@@ -1,31 +1,28 @@
 """Chat templates: messages to the text a model was trained on, and to its tokens.
 
 A template is a program that a stranger wrote, a message a text that anyone wrote: the one runs in a
-sandbox with limits, the other never becomes a control token.
+process of its own, the other never becomes a control token.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
-from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
-from jinja2.exceptions import SecurityError
-
-from vatra.errors import BadFile, UsageError
+from vatra.errors import BadFile, UsageError, printable
 from vatra.formats.checkpoint import Checkpoint
-from vatra.formats.provenance import everything, joined, marks_of, plain
-from vatra.formats.sandbox import Sandbox
-from vatra.formats.template_meter import MOST_CHARS, Meter, Refused, TooMuch
+from vatra.formats.stand_ins import Guard, copied
+from vatra.formats.stand_ins import Segment as Segment
+from vatra.formats.template_process import SHARED, TemplateProcess
 from vatra.formats.tokenizer import Tokenizer
 
+Rendering = tuple[dict[str, Any], dict[str, str]]  # variables, and what stands for what in them
 Message = Mapping[str, Any]  # "role", "content" and whatever else the template knows
 
 KEY = "tokenizer.chat_template"
 MOST_TEMPLATE_BYTES = 256 * 1024
 MOST_LINE = 200  # of an error's text
+LOOPS_OVER_NONE = "'NoneType' object is not iterable"
 
 CHATML = """\
 {%- for message in messages -%}
@@ -43,27 +40,13 @@ PLAIN = """\
 """
 
 
-class Segment(NamedTuple):
-    """A piece of a rendered conversation.
-
-    `special`: control tokens written in it are meant. Without it they came from a message, and are
-    ordinary text.
-    """
-
-    text: str
-    special: bool
-
-
-class _LoopsOverNone(BadFile):
-    """A template loops over what it was told is not there."""
-
-
 class ChatTemplate:
-    """A compiled chat template.
+    """A chat template, checked for errors when it is made.
 
-    `control` are the texts of the model's control tokens; None treats all text of messages as
-    ordinary. `stop` are strings that end an answer, `note` what a person should know of this
-    template. Raises BadFile naming `path`, `tokenizer.chat_template` and the line.
+    `control` are the texts of the model's control tokens; None treats every sign in a message as
+    part of one. `stop` are strings that end an answer, `note` what a person should know of this
+    template, `process` is where it is rendered. Raises BadFile naming `path`,
+    `tokenizer.chat_template` and the line.
     """
 
     def __init__(
@@ -78,21 +61,18 @@ class ChatTemplate:
         path: str = "",
         stop: Sequence[str] = (),
         note: str = "",
+        process: TemplateProcess = SHARED,
     ) -> None:
         self.source, self.path, self.stop, self.note = source, path, tuple(stop), note
         self._names = {"bos_token": bos, "eos_token": eos, "unk_token": unk, "pad_token": pad}
-        self._control = None if control is None else [text for text in control if text]
-        self._lock = threading.Lock()
+        self._process = process
         size = len(source.encode("utf-8", "surrogatepass"))
         if size > MOST_TEMPLATE_BYTES:
             raise BadFile(
                 path, f"has {size} bytes, wanted at most {MOST_TEMPLATE_BYTES}", field=KEY
             )
-        self._environment = Sandbox()
-        try:
-            self._template = self._environment.compiled(source)
-        except Exception as error:
-            raise self._wrong(error) from None
+        self._guard = Guard(control, source)
+        self._rendered([])  # compiles it
 
     def render(
         self, messages: Sequence[Message], add_generation_prompt: bool = True, **kwargs: Any
@@ -103,111 +83,36 @@ class ChatTemplate:
         UsageError where the template says that it can not show these messages, BadFile where it is
         wrong itself or takes too much.
         """
-        variables: dict[str, Any] = dict(self._names)
+        given = {"tools": None, "documents": None, **kwargs, "messages": list(messages)}
         try:
-            variables["messages"] = everything(list(messages))
-            variables |= {name: everything(value) for name, value in kwargs.items()}
+            plain = copied(given)
+            guarded = self._guard.guard(plain)
         except (TypeError, ValueError) as error:
             raise UsageError(f"messages: {error}") from None
-        variables["add_generation_prompt"] = add_generation_prompt
-        # Most templates test these for none; a few loop over them, which only undefined ones allow.
-        absent = {name: None for name in ("tools", "documents") if name not in variables}
-        with self._lock:
-            self._environment.meter = Meter()
-            try:
-                return self._segments(self._rendered({**variables, **absent}))
-            except _LoopsOverNone:
-                return self._segments(self._rendered(variables))
+        names = {**self._names, "add_generation_prompt": add_generation_prompt}
+        renderings: list[Rendering] = [(names | plain, {})]
+        if not guarded.stand_ins:
+            return [Segment(self._rendered(renderings)[0], True)]
+        renderings.append((names | guarded.variables, guarded.stand_ins))
+        rendered, safe = self._rendered(renderings)
+        return self._guard.segments(rendered, safe, guarded)
 
-    def _rendered(self, variables: dict[str, Any]) -> str:
-        """What the template writes, with marks on what came from messages."""
-        parts: list[str] = []
-        size = 0
-        written = self._template.root_render_func(self._template.new_context(variables))
-        try:
-            for part in written:
-                parts.append(part)
-                size += len(part)
-                self._environment.meter.tick()
-                if size > MOST_CHARS:
-                    raise TooMuch(f"makes a text of more than {MOST_CHARS // 2**20} MiB")
-            return joined(parts)
-        except Exception as error:
-            at = None if written.gi_frame is None else written.gi_frame.f_lineno
-            raise self._wrong(error, at) from None
-
-    def _segments(self, text: str) -> list[Segment]:
-        """`text` cut where something that came from a message must stay ordinary."""
-        marks = marks_of(text)
-        if self._control is None:
-            ordinary = list(marks)
-        else:
-            ordinary = _touching(_occurrences(plain(text), self._control), marks)
-        found: list[Segment] = []
-        at = 0
-        for begin, end in ordinary:
-            found += [Segment(plain(text)[at:begin], True), Segment(plain(text)[begin:end], False)]
-            at = end
-        found.append(Segment(plain(text)[at:], True))
-        return [segment for segment in found if segment.text]
-
-    def _wrong(self, error: Exception, at: int | None = None) -> Exception:
-        """The error to show for what went wrong, in rendering at line `at` of compiled code."""
-        line = error.lineno if isinstance(error, TemplateSyntaxError) else self._line(error, at)
-        field = KEY if line is None else f"{KEY} line {line}"
-        text = " ".join(str(error).split()) or type(error).__name__
-        text = text if len(text) <= MOST_LINE else f"{text[:MOST_LINE]}..."
-        if isinstance(error, Refused):
-            return UsageError(f"{self.path or 'the chat template'}: {field}: {text}")
-        if isinstance(error, (RecursionError, MemoryError, SyntaxError)):
-            text = "is nested too deeply, or calls itself without end"
-        elif isinstance(error, SecurityError):
-            text = f"is not allowed: {text}"
-        elif not isinstance(error, (TemplateError, UndefinedError)):
-            text = f"{type(error).__name__}: {text}"
-            if "'NoneType' object is not iterable" in text:
-                return _LoopsOverNone(self.path, text, field=field)
-        return BadFile(self.path, text, field=field)
-
-    def _line(self, error: Exception, at: int | None) -> int | None:
-        """The template's line where `error` was raised, or the one for line `at` of its code."""
-        trace: TracebackType | None = error.__traceback__
-        template: Any = getattr(self, "_template", None)
-        found = None if at is None or template is None else template.get_corresponding_lineno(at)
-        while trace is not None and template is not None:
-            if trace.tb_frame.f_code.co_filename == "<template>":
-                found = template.get_corresponding_lineno(trace.tb_lineno)
-            trace = trace.tb_next
-        return found
-
-
-def _occurrences(text: str, control: Iterable[str]) -> list[tuple[int, int]]:
-    """Begin and end of every control token's text, overlapping ones too."""
-    found: list[tuple[int, int]] = []
-    for token in control:
-        at = text.find(token)
-        while at >= 0:
-            found.append((at, at + len(token)))
-            at = text.find(token, at + 1)
-    return sorted(found)
-
-
-def _touching(
-    spans: list[tuple[int, int]], marks: Iterable[tuple[int, int]]
-) -> list[tuple[int, int]]:
-    """Those of the ascending `spans` that touch `marks`; overlapping ones made one."""
-    ends = list(marks)
-    found: list[tuple[int, int]] = []
-    i = 0
-    for begin, end in spans:
-        while i < len(ends) and ends[i][1] <= begin:
-            i += 1
-        if i < len(ends) and ends[i][0] < end:
-            if found and begin < found[-1][1]:
-                found[-1] = (found[-1][0], max(end, found[-1][1]))
-            else:
-                found.append((begin, end))
-    return found
+    def _rendered(self, renderings: list[Rendering]) -> list[str]:
+        """What the template writes for each pair of variables and stand-ins."""
+        answer = self._process.ask({"source": self.source, "renderings": renderings})
+        if "texts" in answer:
+            return answer["texts"]
+        if LOOPS_OVER_NONE in answer["what"] and any(None in v.values() for v, _ in renderings):
+            # Most templates test tools for none; a few loop over them, which undefined ones allow.
+            given = [({k: v for k, v in old.items() if v is not None}, s) for old, s in renderings]
+            return self._rendered(given)
+        back = {ord(to): char for _, stand_ins in renderings for char, to in stand_ins.items()}
+        what = printable(answer["what"].translate(back))
+        what = what if len(what) <= MOST_LINE else f"{what[:MOST_LINE]}..."
+        field = KEY if answer["line"] is None else f"{KEY} line {answer['line']}"
+        if answer["kind"] == "refused":
+            raise UsageError(f"{self.path or 'the chat template'}: {field}: {what}")
+        raise BadFile(self.path, what, field=field)
 
 
 def encode(segments: Iterable[Segment], tokenizer: Tokenizer) -> list[int]:
@@ -228,7 +133,7 @@ def encode(segments: Iterable[Segment], tokenizer: Tokenizer) -> list[int]:
 
 def for_model(checkpoint: Checkpoint, tokenizer: Tokenizer) -> ChatTemplate:
     """The template of a file, or a built-in one that its vocabulary suits."""
-    names = {
+    names: dict[str, Any] = {
         name: "" if token is None else _text(tokenizer, token)
         for name, token in (
             ("bos", tokenizer.bos_id),
@@ -260,8 +165,7 @@ def for_model(checkpoint: Checkpoint, tokenizer: Tokenizer) -> ChatTemplate:
 def control_texts(tokenizer: Tokenizer) -> list[str]:
     """The texts that `encode` with special=True turns into tokens, and without it leaves alone."""
     vocabulary = tokenizer.vocabulary
-    unknown = {vocabulary.role["unknown"]} if "unknown" in vocabulary.role else set()
-    return sorted({vocabulary.texts[i] for i in vocabulary.control | unknown})
+    return sorted({vocabulary.texts[i] for i in vocabulary.control | vocabulary.unknown})
 
 
 def _text(tokenizer: Tokenizer, token: int) -> str:

@@ -1,64 +1,41 @@
-"""Templates that a stranger wrote: jinja2 without a way out, and with a limit on all it may use.
+"""Templates that a stranger wrote, in a jinja2 without a way out: what the helper process runs.
 
-Every operation that could take long or make much goes through a `Meter`: operators, calls, filters,
-tests, loops, literals and output. What is not listed here can not be called.
+jinja2 refuses what leads out of it; the process refuses what takes too long or too much. Here are
+only the few operations that neither would stop in time to say in which line they are.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
 from datetime import datetime
-from types import BuiltinMethodType, MethodType
+from functools import lru_cache
 from typing import Any
 
-from jinja2 import Undefined, nodes
+from jinja2 import Template, TemplateError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, LoopControlExtension
 from jinja2.parser import Parser
-from jinja2.runtime import Context, LoopContext, Macro
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.tests import TESTS
-from jinja2.utils import Namespace
 
-from vatra.formats.provenance import joined, plain
-from vatra.formats.template_filters import FILTERS, NO_TESTS, weighed_test
-from vatra.formats.template_meter import MOST_ITEMS, OBJECT_BYTES, Meter, Refused, TooMuch
-from vatra.formats.template_metering import Metering
-from vatra.formats.template_methods import MAPPING_METHODS, methods_of
-from vatra.formats.template_text import Format, binary, text_of
-
-MOST_TAGS = 3000  # {{ and {% in a template, and
-MOST_NODES = 20_000  # of its syntax tree, since compiling takes long too
-_STOCK_TESTS: dict[str, Any] = {**TESTS}
-_LOOP_ATTRIBUTES = frozenset(
-    ("index", "index0", "revindex", "revindex0", "first", "last", "length")
-    + ("previtem", "nextitem", "depth", "depth0", "cycle", "changed")
-)
+MOST_CHARS = 4 * 2**20  # that a template writes, on top of what it is given
+MOST_BITS = 2**16  # of an integer
+FILTERS = {
+    *("abs", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape"),
+    *("first", "float", "format", "groupby", "indent", "int", "items", "join", "last", "length"),
+    *("list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round"),
+    *("safe", "select", "selectattr", "slice", "sort", "string", "sum", "title", "trim"),
+    *("truncate", "unique", "upper", "wordcount"),
+}
 
 
-def _range(*bounds: int) -> range:
-    made = range(*bounds)
-    try:
-        n = len(made)
-    except OverflowError:
-        n = MOST_ITEMS + 1
-    if n > MOST_ITEMS // 2:
-        raise TooMuch(f"asks for a range of more than {MOST_ITEMS // 2} numbers")
-    return made
+class TooMuch(TemplateError):
+    """A template asks for more than it may use."""
 
 
-def _raise_exception(message: Any) -> None:
-    raise Refused(str(message)[:1000])
-
-
-def _strftime_now(pattern: str) -> str:
-    if len(pattern) > 200 or re.search(r"%[^a-zA-Z%]*[0-9]", pattern):
-        raise TooMuch("asks for a date that long")
-    return datetime.now().strftime(plain(pattern))
-
-
-_SCOPES = ("_loop_vars", "_block_vars")  # what compiled templates hand along with every call
+class Refused(TemplateError):
+    """A template says, by raise_exception, that it can not show these messages."""
 
 
 class _Generation(Extension):
@@ -68,118 +45,96 @@ class _Generation(Extension):
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
-        return nodes.Scope(
-            parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line
-        )
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The environment of one template; `meter` is renewed for every rendering."""
+    """Hugging Face's environment for chat templates, with less in it.
 
-    intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
+    `stand_ins` are the characters that stand for others in what is rendered now: see `Guard`.
+    """
+
+    intercepted_binops = frozenset(("*", "**", "%"))
+    stand_ins: dict[str, str]
 
     def __init__(self) -> None:
-        super().__init__(
-            trim_blocks=True,
-            lstrip_blocks=True,
-            extensions=[LoopControlExtension, _Generation],
-            cache_size=0,
-        )
-        self.meter = Meter()
-        self._functions = {"range": _range, "namespace": Namespace, "dict": dict}
-        self._functions |= {"raise_exception": _raise_exception, "strftime_now": _strftime_now}
-        self.globals = dict(self._functions)
-        self.filters = dict(FILTERS)
-        self.tests = {
-            name: test if name in ("defined", "undefined") else weighed_test(name, test)
-            for name, test in _STOCK_TESTS.items()
-            if name not in NO_TESTS
-        }
-        self.finalize = self._finalize
-        self.concat = self._concat  # type: ignore[method-assign,assignment]
+        extensions = [LoopControlExtension, _Generation]
+        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
+        self.stand_ins = {}
+        self.globals = {name: self.globals[name] for name in ("range", "namespace", "dict")}
+        self.globals |= {"raise_exception": _raise_exception, "strftime_now": _strftime_now}
+        self.filters = {name: f for name, f in self.filters.items() if name in FILTERS}
+        self.filters |= {"tojson": self._to_json, "from_json": self._from_json}
 
-    def compiled(self, source: str) -> Any:
-        """The template of `source`; what it does is metered."""
-        n_tags = source.count("{{") + source.count("{%")
-        if n_tags > MOST_TAGS:
-            raise TooMuch(f"has {n_tags} tags, wanted at most {MOST_TAGS}")
-        tree = self.parse(source)
-        n_nodes = sum(1 for _ in tree.find_all(nodes.Node))
-        if n_nodes > MOST_NODES:
-            raise TooMuch(f"has {n_nodes} parts, wanted at most {MOST_NODES}")
-        code = self.compile(Metering().visit(tree))
-        return self.template_class.from_code(self, code, self.make_globals(None))
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Any:
+        if attribute.startswith("_"):
+            raise SecurityError(f"{attribute!r} of {type(obj).__name__} is not allowed")
+        return super().unsafe_undefined(obj, attribute)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        return binary(self.meter, operator, left, right, self.binop_table[operator])
+        if operator == "%" and isinstance(left, str) and re.search(r"%[^%a-zA-Z]*(\*|\d{6})", left):
+            raise TooMuch("asks for a field that wide")
+        if isinstance(left, int) and isinstance(right, int):
+            bits = left.bit_length() * abs(right) if operator == "**" else 0
+            if max(bits, left.bit_length() + right.bit_length()) > MOST_BITS:
+                raise TooMuch(f"makes an integer of more than {MOST_BITS} bits")
+        elif operator == "*":
+            for sequence, n in ((left, right), (right, left)):
+                long = hasattr(sequence, "__len__") and isinstance(n, int)
+                if long and len(sequence) * n > MOST_CHARS:
+                    raise TooMuch(f"makes something of more than {MOST_CHARS} parts")
+        return super().call_binop(context, operator, left, right)
 
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Only methods and attributes that are listed here."""
-        if attr.startswith("_"):
-            return False
-        if isinstance(obj, (str, dict, list, tuple)):
-            if isinstance(obj, str) and attr == "format":
-                return True
-            of_group = isinstance(obj, tuple) and attr in ("grouper", "list")
-            return of_group or attr in methods_of(obj)
-        if isinstance(obj, LoopContext):
-            return attr in _LOOP_ATTRIBUTES
-        return isinstance(obj, (Namespace, Undefined)) or (
-            isinstance(obj, Macro) and attr == "name"
-        )
+    def _to_json(self, value: Any, ensure_ascii: bool = False, **how: Any) -> str:
+        text = json.dumps(value, ensure_ascii=ensure_ascii, **how)
+        for stand_in in self.stand_ins.values() if ensure_ascii else ():
+            text = text.replace(json.dumps(stand_in)[1:-1], stand_in)
+        return text
 
-    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
-        """Internals are an error at once, a method that is not offered is one when it is called."""
-        what = f"attribute {attribute!r} of {type(obj).__name__}"
-        if attribute.startswith("_"):
-            raise SecurityError(what)
-        return self.undefined(what, name=attribute, obj=obj, exc=SecurityError)
+    def _from_json(self, text: str) -> Any:
+        """The value of a JSON text, its strings as those of messages are."""
+        back = str.maketrans({stand_in: char for char, stand_in in self.stand_ins.items()})
+        there = str.maketrans(self.stand_ins)
 
-    def wrap_str_format(self, value: Any) -> None:
-        """str.format is handled where it is called, like every other method."""
-        return None
+        def protected(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key.translate(there): protected(item) for key, item in value.items()}
+            if isinstance(value, list):
+                return [protected(item) for item in value]
+            return value.translate(there) if isinstance(value, str) else value
 
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        # A key that happens to be named like a method that is not allowed is still a key.
-        if isinstance(obj, dict) and attribute in obj and attribute not in MAPPING_METHODS:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
+        return protected(json.loads(text.translate(back)))
 
-    def getitem(self, obj: Any, argument: Any) -> Any:
-        self.meter.tick()
-        if isinstance(argument, tuple):
-            self.meter.weigh(argument)
-        return super().getitem(obj, argument)
+    @lru_cache(maxsize=8)  # noqa: B019 - there is one, which lives as long as its process
+    def compiled(self, source: str) -> Template:
+        return self.from_string(source)
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: B902, N805
-        self, meter = __self, __self.meter
-        meter.spend(OBJECT_BYTES)
-        scopes = {name: kwargs.pop(name) for name in _SCOPES if name in kwargs}
-        if isinstance(__obj, (BuiltinMethodType, MethodType)):
-            owner, name = __obj.__self__, __obj.__name__
-            if isinstance(owner, str) and name == "format":
-                return Format(self).formatted(owner, args, kwargs)
-            if isinstance(__obj, BuiltinMethodType) and name in methods_of(owner):
-                return methods_of(owner)[name](meter, owner, *args, **kwargs)
-            if isinstance(owner, LoopContext) and name in ("cycle", "changed"):
-                meter.weigh(list(args))
-                return __obj(*args)
-        elif __obj is dict or __obj is Namespace:
-            n = sum(len(a) for a in args if hasattr(a, "__len__")) + len(kwargs)
-            meter.items(n + 4, 80)
-            meter.weigh([*args])
-            return __obj(*args, **kwargs)
-        elif (
-            isinstance(__obj, (Macro, LoopContext, Undefined)) or __obj in self._functions.values()
-        ):
-            meter.items(len(args) + len(kwargs))
-            return super().call(__context, __obj, *args, **kwargs, **scopes)
-        raise SecurityError(f"may not call {getattr(__obj, '__name__', type(__obj).__name__)}")
+    def line_of(self, error: BaseException, source: str) -> int | None:
+        """The line of the template where this error was raised, if that is known."""
+        found, trace = getattr(error, "lineno", None), error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == "<template>" and trace.tb_lineno:
+                found = self.compiled(source).get_corresponding_lineno(trace.tb_lineno)
+            trace = trace.tb_next
+        return found
 
-    def _finalize(self, value: Any) -> str:
-        return text_of(self.meter, value)
+    def rendered(self, source: str, variables: dict[str, Any], most_chars: int) -> str:
+        """What the template writes; TooMuch if that is more than `most_chars`."""
+        parts: list[str] = []
+        template = self.compiled(source)
+        writing: Any = template.root_render_func(template.new_context(variables))
+        for part in writing:
+            parts.append(part)
+            most_chars -= len(part)
+            if most_chars < 0:
+                writing.throw(TooMuch("writes too much text"))  # there, so that its line is known
+        return "".join(parts)
 
-    def _concat(self, parts: Iterable[str]) -> str:
-        found = list(parts)
-        self.meter.allow(sum(map(len, found)))
-        return self.meter.text(joined(found))
+
+def _raise_exception(message: Any) -> None:
+    raise Refused(str(message)[:1000])
+
+
+def _strftime_now(pattern: str) -> str:
+    return datetime.now().strftime(pattern)

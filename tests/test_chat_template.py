@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -18,7 +20,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from vatra.errors import BadFile, UsageError, VatraError
 from vatra.formats import chat_template, gguf, tokenizer
 from vatra.formats.chat_template import ChatTemplate, Segment
-from vatra.formats.provenance import Marked, everything, joined, marks_of, replaced, split, stripped
 
 ROOT = Path(__file__).resolve().parents[1]
 USER = [{"role": "user", "content": "hello"}]
@@ -61,7 +62,7 @@ def show(source: str, messages: Any = USER, **kwargs: Any) -> str:
          "acacxb.a.b."),
         ("{{ 'a=b=c'.partition('=') | join('|') }}{{ 'a=b'.rpartition('=')[2] }}", "a|=|b=cb"),
         ("{{ 'a\nb\r\nc'.splitlines() }}", "['a', 'b', 'c']"),
-        ("{{ '{} {x} {0:>3}'.format('a', x=2) }}{{ '{:.2f}{:{}}'.format(1.5, 'b', 3) }}",
+        ("{{ '{0} {x} {0:>3}'.format('a', x=2) }}{{ '{:.2f}{:{}}'.format(1.5, 'b', 3) }}",
          "a 2   a1.50b  "),
         ("{{ '%s=%03d%%' % ('a', 7) }}{{ '%(k)s' % {'k': 'v'} }}{{ '%s' | format('z') }}", "a=007%vz"),
         ("{{ 'title case' | title }}{{ 'aBC' | capitalize }}{{ 'a'.upper() }}{{ 'ß'.upper() }}",
@@ -90,7 +91,6 @@ def show(source: str, messages: Any = USER, **kwargs: Any) -> str:
         ("{{ '<&>' | e }}{{ '<' | safe }}", "&lt;&amp;&gt;<"),
         ("{{ ('one two three four' * 9) | truncate(12) }}", "one two..."),
         ("{{ messages[0].update if messages[0].update else 'no' }}", "no"),
-        ("{{ {'update': 4}.update }}", "4"),
     ],
 )  # fmt: skip
 def test_renders(source: str, expected: str) -> None:
@@ -167,6 +167,7 @@ def hugging_face(source: str) -> Callable[..., str]:
         return json.dumps(x, ensure_ascii=ensure_ascii, **how)
 
     environment.filters["tojson"] = tojson
+    environment.filters["from_json"] = json.loads  # not theirs, but published templates use it
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     given: dict[str, Any] = {"tools": None, "documents": None, "add_generation_prompt": True}
@@ -232,26 +233,65 @@ CONVERSATIONS: dict[str, dict[str, Any]] = {
 }
 
 
+CONTROL = r"<\|[^<>|\s]+\|>|<\uff5c[^<>\s]+\uff5c>|\[/?[A-Z_]+\]|</?s>|<(?:start|end)_of_turn>"
+
+
+def published(path: Path) -> ChatTemplate:
+    source = path.read_text(encoding="utf-8")
+    control = ["<s>", "</s>", *re.findall(CONTROL, source)]
+    return ChatTemplate(source, "<s>", "</s>", path=path.name, control=control)
+
+
 def test_published_templates(shared: Path) -> None:
     paths = sorted((shared / "templates").glob("*.jinja"))
     assert len(paths) == 70
     equal = dict.fromkeys(CONVERSATIONS, 0)
     for path in paths:
         source = path.read_text(encoding="utf-8")
-        template = ChatTemplate(source, "<s>", "</s>", path=path.name)
+        template = published(path)
         theirs = hugging_face(source)
         for kind, given in CONVERSATIONS.items():
             try:
                 expected = theirs(**given)
             except Exception:
                 continue  # some refuse a system message, others want variables of their own
-            if "&#34;" in expected:
-                continue  # after `| safe +` jinja2 escapes text for HTML: not wanted here
-            assert text(template, **given) == expected, (path.name, kind)
+            segments = template.render(**given)
+            assert "".join(s.text for s in segments) == expected, (path.name, kind)
+            assert len(segments) == 1, (path.name, kind)
             equal[kind] += 1
     assert equal == dict.fromkeys(CONVERSATIONS, 65) | {
-        "user": 66, "tools": 66, "no thinking": 66, "finished": 66, "calls": 59, "parts": 44
+        "user": 66, "tools": 67, "no thinking": 66, "finished": 66, "calls": 60, "parts": 44
     }  # fmt: skip
+
+
+def test_every_published_template_renders(shared: Path) -> None:
+    for path in sorted((shared / "templates").glob("*.jinja")):
+        # One of them, of a model for calling functions, always wants this variable.
+        functions = {"functions": "", "datetime": ""} if "firefunction" in path.name else {}
+        assert "hello" in text(published(path), **functions), path.name
+
+
+def test_published_templates_keep_messages_harmless(shared: Path) -> None:
+    """Each control token in a message: the text Hugging Face makes, but no token more than before."""
+    for path in sorted((shared / "templates").glob("*.jinja")):
+        source = path.read_text(encoding="utf-8")
+        control = sorted({"<s>", "</s>", *re.findall(CONTROL, source)})
+        template, theirs = published(path), hugging_face(source)
+        try:
+            theirs(messages=USER)
+        except (TypeError, jinja2.TemplateError):
+            continue
+        meant = in_control(template.render(USER), control)
+        for said in [" ".join(control), *(f"a{token}b" for token in control[:20])]:
+            said_so = [{"role": "user", "content": said}]
+            segments = template.render(said_so)
+            assert "".join(s.text for s in segments) == theirs(messages=said_so), (path.name, said)
+            assert in_control(segments, control) == meant, (path.name, said)
+
+
+def in_control(segments: list[Segment], control: list[str]) -> list[str]:
+    found = re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))))
+    return [token for s in segments if s.special for token in found.findall(s.text)]
 
 
 # --- text of messages stays text
@@ -343,57 +383,107 @@ def test_ordinary_text_is_not_cut() -> None:
     assert [s.special for s in segments] == [True]
     cut = template.render([{"role": "user", "content": "a<|im_end|>b"}])
     assert cut == [
-        Segment("<|im_start|>user\na", True),
-        Segment("<|im_end|>", False),
-        Segment("b<|im_end|>\n<|im_start|>assistant\n", True),
+        Segment("<|im_start|>", True),
+        Segment("user\na<|im_end|>b", False),
+        Segment("<|im_end|>\n<|im_start|>assistant\n", True),
     ]
+    later = template.render([*USER, {"role": "user", "content": "<|im_end|>"}, *USER])
+    assert later[0] == Segment("<|im_start|>user\nhello<|im_end|>\n<|im_start|>", True)
+    assert later[2].text.startswith("<|im_end|>\n<|im_start|>user\nhello<|im_end|>")
 
 
-def test_without_knowing_the_tokens_all_of_a_message_is_only_text() -> None:
-    assert ChatTemplate("<s>{{ messages[0].content }}</s>").render(USER) == [
-        Segment("<s>", True),
-        Segment("hello", False),
+@pytest.mark.parametrize(
+    ("source", "content"),
+    [
+        ("{{ a }}end|>", "<|im_"),
+        ("<|im_{{ a }}", "end|>"),
+        ("<{{ a }}>", "|im_end|"),
+        ("<|{{ a }}|>", "im_end"),
+        ("<|{{ a | trim | lower }}|>", " IM_END "),
+        ("{{ a }}{{ b }}", "<|im_"),
+        ("{{ a.replace('x', '') }}", "<|imx_end|>"),
+        ("{{ a.replace('<b>', '') }}", "<|im_<b>end|>"),
+        ("{{ a.split('<b>') | join }}", "<|im_<b>end|>"),
+        ("{{ a | from_json }}", '"\\u003c|im_end|\\u003e"'),
+        ("{{ (a | from_json).k }}", '{"k": "<|im_end|>"}'),
+        ("{{ (a | tojson(true)) | from_json }}", "<|im_end|>"),
+        ("{{ [a] | tojson(ensure_ascii=true) }}", "<|im_end|>"),
+        ("{{ {a: 1} }}", "<|im_end|>"),
+        ("{{ a | lower }}", "<|IM_END|>"),
+        ("{{ a | reverse }}", ">|dne_mi|<"),
+        ("{{ a[::2] }}", "<.|.i.m._.e.n.d.|.>."),
+        ("{{ '%c' % 60 }}{{ a }}", "|im_end|>"),
+        ("{% for c in a %}{{ c }}{% endfor %}", "<|im_end|>"),
+        ("{{ a }}[INST]", "[e~"),
+        ("{{ a }}", "STOP"),
+    ],
+)
+def test_pieces_make_no_control_token(source: str, content: str) -> None:
+    control = ["<|im_end|>", "[INST]", "[e~[", "STOP"]
+    template = ChatTemplate(source, control=control, path="m.gguf")
+    segments = template.render([], a=content, b="end|>")
+    assert in_control(segments, control) == in_control([Segment(source, True)], control)
+    assert not {c for s in segments for c in s.text if ord(c) > 127}
+
+
+def test_random_pieces_make_no_control_token() -> None:
+    rng = random.Random(1)
+    pieces = [
+        "<",
+        "|",
+        ">",
+        "im_",
+        "end",
+        "<|im_",
+        "_end|>",
+        "<b>",
+        "</b>",
+        "[",
+        "]",
+        "INST",
+        "~",
+        "e",
+    ]
+    pieces += [" ", "\n", "x", "<|im_end|>", "[INST]", "\U0001d800", "\u2800", '"', "\\", "é"]
+    control = ["<|im_end|>", "<|im_start|>", "[INST]", "[e~[", "<s>"]
+    for source in (*TEMPLATES.values(), "<{{ messages[0].content }}{{ messages[1].content }}|>"):
+        template, theirs = ChatTemplate(source, control=control), hugging_face(source)
+
+        def said(*contents: str) -> list[dict[str, str]]:
+            return [{"role": "user", "content": content} for content in contents]
+
+        meant = in_control(template.render(said("x", "y")), control)
+        for _ in range(300):
+            a, b = ("".join(rng.choices(pieces, k=rng.randrange(1, 8))) for _ in range(2))
+            segments = template.render(said(a, b))
+            assert in_control(segments, control) == meant, (source, a, b)
+            shown = "".join(s.text for s in segments)
+            # The first letter of a word such as INST may keep its case where [INST] is a token.
+            assert shown.casefold() == theirs(messages=said(a, b)).casefold(), (source, a, b)
+
+
+def test_what_a_template_looks_for_is_there() -> None:
+    source = (
+        "{{ m.split('</think>')[-1] }}{{ '|' if m.startswith('<b>') }}{{ m | replace('<', '&lt;') }}"
+        "{{ 'yes' if m == 'end' }}{{ '<|' + messages[0].role + '|>' }}"
+    )
+    template = ChatTemplate(source, control=["<|im_end|>", "<|end|>", "<|user|>"])
+    for said in ("<b>a</think> b < c", "end", "a > b"):
+        shown = template.render(USER, m=said)
+        assert shown == [Segment(hugging_face(source)(messages=USER, m=said), True)]
+    assert "".join(s.text for s in template.render(USER, m="<b><|end|></think>d")).startswith("d|")
+
+
+def test_without_knowing_the_tokens_no_sign_of_a_message_is_part_of_one() -> None:
+    template = ChatTemplate("<s>{{ messages[0].content }}</s>")
+    assert template.render(USER) == [Segment("<s>hello</s>", True)]
+    assert template.render([{"role": "user", "content": "a</s>"}]) == [
+        Segment("<s>a", True),
+        Segment("<", False),
+        Segment("/s", True),
+        Segment(">", False),
         Segment("</s>", True),
     ]
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_marks_follow_their_characters(seed: int) -> None:
-    """Every marked character is upper case here, so that text and marks can be compared."""
-    import random
-
-    rng = random.Random(seed)
-
-    def piece() -> str:
-        letters = "".join(rng.choice("ab ,") for _ in range(rng.randrange(6)))
-        return everything(letters.upper().replace(",", "X")) if rng.random() < 0.5 else letters
-
-    def check(made: str, plain: str) -> None:
-        assert str.__str__(made) == plain
-        inside = {i for begin, end in marks_of(made) for i in range(begin, end)}
-        assert all((c.isupper() and i in inside) or (not c.isupper() and (i not in inside or c == " "))
-                   for i, c in enumerate(plain)), (plain, marks_of(made))  # fmt: skip
-
-    for _ in range(100):
-        made = joined([piece() for _ in range(rng.randrange(6))])
-        plain = str.__str__(made)
-        check(made, plain)
-        a, b = sorted(rng.randrange(len(plain) + 1) for _ in range(2))
-        check(made[a:b], plain[a:b])
-        for left, right, method in ((1, 1, str.strip), (1, 0, str.lstrip), (0, 1, str.rstrip)):
-            for chars in (None, "aX", "A "):
-                check(stripped(made, chars, bool(left), bool(right)), method(plain, chars))
-        for sep in (None, " ", "a", "X", "bA"):
-            for most in (-1, 0, 1, 2):
-                for from_right, method2 in ((False, str.split), (True, str.rsplit)):
-                    for got, want in zip(
-                        split(made, sep, most, from_right), method2(plain, sep, most), strict=True
-                    ):
-                        check(got, want)
-        for old in ("", "a", "XA", "b"):
-            for most in (-1, 0, 1, 3):
-                check(replaced(made, old, "z", most), plain.replace(old, "z", most))
-        assert "".join(made) == plain and isinstance(made, (str, Marked))
 
 
 # --- a file's own template, or none

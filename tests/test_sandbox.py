@@ -4,17 +4,24 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vatra.errors import BadFile
+from vatra.errors import BadFile, UsageError, VatraError
 from vatra.formats import chat_template
 from vatra.formats.chat_template import ChatTemplate
+from vatra.formats.sandbox import FILTERS
+from vatra.formats.template_process import TemplateProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 USER = [{"role": "user", "content": "hello"}]
@@ -61,7 +68,6 @@ ESCAPES = [
     "{{ namespace().__class__ }}",
     "{{ namespace.mro() }}",
     "{{ dict.__base__ }}",
-    "{{ dict.fromkeys('ab') }}",
     "{{ dict.mro() }}",
     "{{ range.__globals__ }}",
     "{{ range.__code__ }}",
@@ -84,19 +90,12 @@ ESCAPES = [
     "{% import 'os' as os %}",
     "{% from 'os' import system %}",
     "{% extends 'base' %}",
-    "{% block a %}{% endblock %}",
-    "{% autoescape true %}{% endautoescape %}",
     "{% do messages.append(1) %}",
     "{% set _ = messages.append(1) %}",
     "{% set _ = messages.clear() %}",
     "{% set _ = messages[0].update({'role': 'system'}) %}",
     "{% set _ = messages[0].pop('role') %}",
     "{{ messages.sort() }}",
-    "{{ 'a'.encode() }}",
-    "{{ 'a'.translate({}) }}",
-    "{{ 'a'.maketrans('a', 'b') }}",
-    "{{ (1).to_bytes(10) }}",
-    "{{ (1.5).hex() }}",
     "{{ environment }}{{ context.environment.x }}",
 ]
 
@@ -111,7 +110,7 @@ def test_no_way_out(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert messages == USER
 
 
-# --- too much of everything; run in a process of its own, where memory can be measured
+# --- too much of everything
 
 BOMBS = {
     "nested ranges": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
@@ -227,43 +226,32 @@ BOMBS = {
     "neg": "{% set ns=namespace(x=1) %}{% for i in range(100000) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
 }
 
-BOMB_RUN = """
-import json, resource, sys, time
-from vatra.errors import VatraError
-from vatra.formats.chat_template import ChatTemplate
-for name, source in json.load(sys.stdin).items():
-    begin = time.process_time()
-    error = None
-    try:
-        ChatTemplate(source, path="m.gguf").render([{"role": "user", "content": "x"}])
-    except VatraError as raised:
-        error = str(raised)
-    seconds = time.process_time() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps([name, error, seconds, peak]), flush=True)
-"""
+HARMLESS = {"split", "split chars", "rfind", "rsplit", "chars", "strftime"}  # and so may succeed
+DEADLINE_S = 0.5
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs the resource module")
 def test_bombs() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", BOMB_RUN],
-        input=json.dumps(BOMBS),
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [name for name, *_ in results] == list(BOMBS)
-    unit = 1 if sys.platform == "darwin" else 1024
-    for name, error, seconds, peak in results:
-        assert error is not None, name
-        assert error.startswith("m.gguf: tokenizer.chat_template"), (name, error)
-        assert len(error) < 400, name
-        assert seconds <= 2.0, (name, seconds)
-        assert peak * unit <= 300 * 2**20, (name, peak)
+    """Each ends in time, in a process that can not have more memory."""
+    own = threading.local()
+
+    def run(source: str) -> tuple[str, float]:
+        if not hasattr(own, "process"):
+            own.process = TemplateProcess(DEADLINE_S)
+        begin = time.monotonic()
+        try:
+            template = ChatTemplate(source, path="m.gguf", process=own.process)
+            rendered = template.render([{"role": "user", "content": "x"}])
+            error = f"{sum(len(segment.text) for segment in rendered)} characters"
+        except (BadFile, UsageError) as raised:
+            error = str(raised)
+        return error, time.monotonic() - begin
+
+    with ThreadPoolExecutor(4) as threads:
+        results = dict(zip(BOMBS, threads.map(run, BOMBS.values()), strict=True))
+    for name, (error, seconds) in results.items():
+        assert error.startswith("m.gguf: tokenizer.chat_template") or name in HARMLESS, name
+        assert "crash" not in error and len(error) < 400, (name, error)
+        assert seconds <= 2.5, (name, seconds)  # it and the start of another process
 
 
 def test_too_large() -> None:
@@ -274,6 +262,167 @@ def test_too_large() -> None:
 def test_a_long_conversation_is_no_bomb() -> None:
     source = chat_template.CHATML
     messages = [{"role": "user", "content": "word " * 200} for _ in range(1000)]
-    begin = time.process_time()
     assert len(show(source, messages)) > 1_000_000
-    assert time.process_time() - begin < 1
+
+
+# --- the process
+
+
+def status(pid: int) -> dict[str, str]:
+    text = Path(f"/proc/{pid}/limits").read_text()
+    return {line[:26].strip(): line[26:].split()[0] for line in text.splitlines()[1:]}
+
+
+@pytest.fixture
+def process() -> Iterator[TemplateProcess]:
+    made = TemplateProcess(DEADLINE_S)
+    made.ask({"source": "", "renderings": []})
+    yield made
+    made.close()
+
+
+def pid_of(process: TemplateProcess) -> int:
+    assert process._child is not None
+    return process._child.pid
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="needs /proc")
+def test_the_process_has_no_rights(process: TemplateProcess) -> None:
+    pid = pid_of(process)
+    limits = status(pid)
+    assert int(limits["Max address space"]) < 400 * 2**20
+    assert limits["Max open files"] == "3"
+    assert limits["Max file size"] == limits["Max processes"] == "0"
+    assert sorted(p.name for p in Path(f"/proc/{pid}/fd").iterdir()) == ["0", "1", "2"]
+    assert b"HOME" not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert Path(f"/proc/{pid}/cwd").readlink() == Path("/")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open('PWNED', 'w')",
+        "open('/etc/passwd')",
+        "os.open('PWNED', os.O_CREAT | os.O_WRONLY)",
+        "os.system('touch PWNED')",
+        "subprocess.run(['touch', 'PWNED'])",
+        "os.posix_spawn('/bin/sh', ['sh', '-c', 'touch PWNED'], {})",
+        "os.fork()",
+        "os.execv('/bin/sh', ['sh', '-c', 'touch PWNED'])",
+        "os.mkdir('PWNED')",
+        "os.rename('here', 'PWNED')",
+        "os.remove('here')",
+        "os.kill(os.getppid(), 0)",
+        "socket.create_connection(('127.0.0.1', 9))",
+        "__import__('ctypes')",
+    ],
+)
+def test_code_that_got_out_can_do_nothing(code: str, tmp_path: Path) -> None:
+    (tmp_path / "here").touch()
+    program = (
+        f"import os, socket, subprocess, sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from vatra.formats.template_worker import _give_up_rights\n"
+        f"_give_up_rights()\ntry:\n    {code}\nexcept PermissionError as error:\n    print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert "is not allowed" in done.stdout, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["here"]
+
+
+def test_after_a_crash_another_process_starts(process: TemplateProcess) -> None:
+    template = ChatTemplate("{{ messages[0].content }}", path="m.gguf", process=process)
+    before = pid_of(process)
+    os.kill(before, signal.SIGKILL)
+    time.sleep(0.1)
+    assert template.render(USER)[0].text == "hello"
+    assert pid_of(process) != before
+
+
+def test_a_crash_is_the_files_error(process: TemplateProcess) -> None:
+    slow = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    template = ChatTemplate(slow, path="m.gguf", process=process)
+    threading.Timer(0.1, os.kill, (pid_of(process), signal.SIGKILL)).start()
+    with pytest.raises(BadFile, match=r"^m.gguf: tokenizer.chat_template: makes its process crash"):
+        template.render(USER)
+
+
+def test_an_interrupted_question_is_not_answered_later(
+    process: TemplateProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = ChatTemplate("{{ messages[0].content }}", process=process)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "loads", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            template.render(USER)
+    other = [{"role": "user", "content": "other"}]
+    assert [s.text for s in template.render(other)] == ["other"]
+
+
+def test_the_process_ends_with_its_parent() -> None:
+    program = (
+        f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from vatra.formats.template_process import SHARED\n"
+        "SHARED.ask({'source': '', 'renderings': []})\n"
+        "print(SHARED._child.pid, flush=True)\ntime.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        os.kill(pid, 0)
+        parent.kill()
+    for _ in range(50):
+        if not Path(f"/proc/{pid}").exists() or "zombie" in Path(f"/proc/{pid}/status").read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail("it still runs")
+
+
+def test_the_parent_does_not_load_jinja2() -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from vatra.formats.chat_template import ChatTemplate\n"
+        "ChatTemplate('x').render([])\nprint(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "vatra.formats.template_process" in done.stdout.split()
+    assert not {"jinja2", "numba", "gguf"} & set(done.stdout.split())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_after_a_fork_each_has_its_own_process(process: TemplateProcess) -> None:
+    template = ChatTemplate("{{ messages[0].content }}", process=process)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if template.render(USER)[0].text == "hello" else 2
+        finally:
+            process.close()
+            os._exit(status)
+    assert template.render([{"role": "u", "content": "mine"}])[0].text == "mine"
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_no_process_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(VatraError, match="chat templates need a process, which fails"):
+        ChatTemplate("x", process=TemplateProcess())
+
+
+def test_every_filter_works_without_rights(process: TemplateProcess) -> None:
+    """None of them needs a module that was not loaded before."""
+    for name in sorted(FILTERS):
+        arguments = {"batch": "2", "slice": "2", "groupby": "'a'", "replace": "'a', 'b'", "map": "'int'",
+                     "center": "9", "rejectattr": "'a'", "selectattr": "'a'", "format": "1"}.get(name)  # fmt: skip
+        for value in ("'abc'", "[1, 2]", "{'a': 1}", "1.5"):
+            call = f"{{{{ ({value} | {name}{f'({arguments})' if arguments else ''}) | string }}}}"
+            try:
+                ChatTemplate(call, process=process).render([])
+            except BadFile as error:
+                assert "is not allowed" not in str(error), call
