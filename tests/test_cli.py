@@ -124,7 +124,8 @@ def test_a_format_without_a_kernel_is_told_once(model: Path, tmp_path: Path) -> 
         gguf.write(tmp_path / "slow.gguf", found.metadata, tensors)
     done = vatra("run", "-m", tmp_path / "slow.gguf", "-n", "3", "Once")
     assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"^note: 10 x q4_1: decoded to f16 .* no kernel", done.stderr.decode(), re.M)) == 1
+    told = r"^note: 10 x q4_1: decoded to f16 .* no kernel"
+    assert len(re.findall(told, done.stderr.decode(), re.M)) == 1
 
 
 def test_end_of_the_pipe_is_no_error(model: Path) -> None:
