@@ -38,7 +38,8 @@ def _print_version(wanted: bool) -> None:
 def vatra_command(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="The version.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Run language models on your own machine."""
@@ -94,7 +95,8 @@ def _invoke(arguments: list[str]) -> None:
             raise
         context_of_error = getattr(error, "ctx", None)
         path = context_of_error.command_path if context_of_error else "vatra"
-        raise UsageError(f"{error.format_message()} ('{path} --help' lists all)") from None
+        what = error.format_message().replace("Value error, ", "").rstrip(".")
+        raise UsageError(f"{what} ('{path} --help' lists all)") from None
 
 
 def _fail(error: VatraError) -> int:

@@ -69,7 +69,7 @@ def command(
 
     from vatra.cli.progress import waiting
 
-    with waiting():
+    with waiting() as shown:
         import vatra
         from vatra.engine import bandwidth
 
@@ -78,7 +78,10 @@ def command(
         executor = loaded.executor
         n_threads = threads or loaded.threads
         _measure(executor, kv.value, min(prompt_tokens, 16), 2)  # pages in, caches warm
-        speeds = [_measure(executor, kv.value, prompt_tokens, decode_tokens) for _ in range(repeat)]
+        speeds = []
+        for done in range(repeat):
+            shown.on_measure(done, repeat)
+            speeds.append(_measure(executor, kv.value, prompt_tokens, decode_tokens))
         limit = bandwidth.measure(n_threads)
     prefill, decode = median(s[0] for s in speeds), median(s[1] for s in speeds)
     per_token = bytes_per_token(loaded.plan, kv.value, prompt_tokens + decode_tokens / 2)

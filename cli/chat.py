@@ -12,10 +12,11 @@ from vatra.cli import options, terminal
 from vatra.cli.run import statistics, stream, tell_notes
 
 HELP = """\
-/help   this list
-/clear  forget the conversation
-/bye    leave, as does Ctrl-D
-Ctrl-C  stop the answer"""
+/help      this list
+/clear     forget the conversation
+/bye       leave, as does Ctrl-D
+Ctrl-C     stop the answer
+Alt-Enter  begin a new line"""
 
 
 def command(
@@ -103,7 +104,7 @@ def command(
                     steps.close()
                 terminal.note("(stopped)", dim=True)
         if stats and steps is not None:
-            terminal.note(statistics(steps, sampling), dim=True)
+            terminal.note(statistics(steps, sampling, max_tokens), dim=True)
 
 
 def _is_command(line: str) -> bool:
@@ -134,6 +135,7 @@ def _editor() -> Callable[[], str]:
     import platformdirs
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
     history: History = InMemoryHistory()
     try:
@@ -146,5 +148,11 @@ def _editor() -> Callable[[], str]:
         terminal.note(
             "note: no folder to keep the lines you type in; they are kept until you leave"
         )
-    session: PromptSession[str] = PromptSession(history=history)
+    keys = KeyBindings()
+
+    @keys.add("escape", "enter")
+    def new_line(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    session: PromptSession[str] = PromptSession(history=history, key_bindings=keys)
     return lambda: session.prompt("> ")

@@ -75,7 +75,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, str]:
     facts = {
         "file": printable(checkpoint.path),
         "format": f"GGUF version {checkpoint.version}",
-        "architecture": _short(architecture) if architecture is not None else "not named",
+        "architecture": printable(architecture) if isinstance(architecture, str) else "not named",
         "parameters": f"{checkpoint.n_parameters:,}",
         "tensors": f"{len(checkpoint.tensors)}",
         "size": _size(checkpoint.n_bytes)

@@ -41,7 +41,10 @@ Threads = Annotated[
 Context = Annotated[
     int | None,
     typer.Option(
-        "--ctx", metavar="N", min=1, help="Tokens of context. [default: what the file says]"
+        "--ctx",
+        metavar="N",
+        min=1,
+        help="Tokens of context. [default: what the file says, as far as memory allows]",
     ),
 ]
 KV = Annotated[KVFormat, typer.Option("--kv", help="Precision of the KV cache.")]
@@ -67,7 +70,11 @@ TopK = Annotated[
 TopP = Annotated[
     float | None,
     typer.Option(
-        "--top-p", metavar="P", min=0.0, max=1.0, help="Likeliest that sum to P. [default: 0.95]"
+        "--top-p",
+        metavar="P",
+        min=0.0,
+        max=1.0,
+        help="Choose among the likeliest that sum to P; 1 is all. [default: 0.95]",
     ),
 ]
 MinP = Annotated[
@@ -77,7 +84,7 @@ MinP = Annotated[
         metavar="P",
         min=0.0,
         max=1.0,
-        help="At least P of the likeliest. [default: 0.05]",
+        help="Leave out what is below P times the likeliest; 0 is none. [default: 0.05]",
     ),
 ]
 RepeatPenalty = Annotated[
@@ -87,17 +94,26 @@ RepeatPenalty = Annotated[
 FrequencyPenalty = Annotated[
     float | None,
     typer.Option(
-        "--frequency-penalty", metavar="X", help="Lowers a logit for each use. [default: 0.0]"
+        "--frequency-penalty",
+        metavar="X",
+        help="Above 0 avoids a token more with each use. [default: 0.0]",
     ),
 ]
 PresencePenalty = Annotated[
     float | None,
-    typer.Option("--presence-penalty", metavar="X", help="Lowers it once. [default: 0.0]"),
+    typer.Option(
+        "--presence-penalty",
+        metavar="X",
+        help="Above 0 avoids all tokens used. [default: 0.0]",
+    ),
 ]
 PenaltyLastN = Annotated[
     int | None,
     typer.Option(
-        "--penalty-last-n", metavar="N", min=-1, help="Tokens that count; -1 is all. [default: 64]"
+        "--penalty-last-n",
+        metavar="N",
+        min=-1,
+        help="Tokens back that penalties see; -1 is all. [default: 64]",
     ),
 ]
 Seed = Annotated[

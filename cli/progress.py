@@ -36,6 +36,7 @@ class Waiting:
             if not terminal.has_colours(sys.stderr):
                 terminal.note(f"compiling {_kernels(total)}, once ...")
                 return
+            self.clear()
             self._show(f"compiling {_kernels(total)}, once", total)
         if self._live is not None:
             self._live.update(self._live.task_ids[0], completed=done)
@@ -50,13 +51,17 @@ class Waiting:
     def on_prompt(self, done: int, total: int) -> None:
         """`done` of the prompt's `total` tokens have been read."""
         self._interrupt.check()
-        if self._live is None:
-            late = time.monotonic() - self._started > PATIENCE_S
-            if not late or done >= total or not terminal.has_colours(sys.stderr):
-                return
+        late = time.monotonic() - self._started > PATIENCE_S
+        if late and done < total:
             self._show("reading the prompt", total)
         if self._live is not None:
             self._live.update(self._live.task_ids[0], completed=done)
+
+    def on_measure(self, done: int, total: int) -> None:
+        """`done` of a benchmark's `total` repetitions have been made."""
+        self._show("measuring", total, ticking=False)
+        if self._live is not None:
+            self._live.update(self._live.task_ids[0], completed=done, refresh=True)
 
     def clear(self) -> None:
         """Take the live line away, before anything else is printed."""
@@ -64,7 +69,13 @@ class Waiting:
             self._live.stop()
             self._live = None
 
-    def _show(self, what: str, total: int) -> None:
+    def _show(self, what: str, total: int, ticking: bool = True) -> None:
+        """Put a live line there, unless there is one or the terminal cannot have one.
+
+        One that is not `ticking` costs nothing between two updates.
+        """
+        if self._live is not None or not terminal.has_colours(sys.stderr):
+            return
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -74,12 +85,16 @@ class Waiting:
             TimeElapsedColumn,
         )
 
+        console = Console(stderr=True)
+        wide = [BarColumn(bar_width=20)] if console.width >= 60 else []
+        clock = [TimeElapsedColumn()] if console.width >= 60 and ticking else []
         self._live = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
+            *wide,
+            *clock,
+            console=console,
+            auto_refresh=ticking,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,

@@ -23,7 +23,7 @@ MOST_PROMPT_BYTES = 16 << 20
 ENDINGS = {
     "eog": "the model",
     "stop": "a stop text",
-    "length": "the limit of tokens",
+    "length": "the limit of -n",
     None: "interruption",
 }
 
@@ -87,7 +87,7 @@ def command(
         steps = session.generate(sampling, max_tokens, stop or ())
         stream(steps, shown, interrupt)
     if stats:
-        terminal.note(statistics(steps, sampling), dim=True)
+        terminal.note(statistics(steps, sampling, max_tokens), dim=True)
 
 
 def prompt_text(prompt: str | None) -> str:
@@ -135,21 +135,34 @@ def stream(steps: Steps, shown: Waiting, interrupt: Interrupt) -> None:
 
 
 def tell_notes(model: Model) -> None:
-    """Say on standard error what a person should know of the model, also which formats are slow."""
+    """Say on standard error what a person should know of the model, also what makes it slow."""
+    from vatra.engine.threads import allowed_cpus
+
     report = getattr(model.executor, "report", list)
     slow = [f"{c.value}: {c.reason}" for c in report() if c.reason.startswith("decoded")]
+    count, reason = allowed_cpus()
+    if model.threads > count:
+        slow.append(
+            f"{model.threads} threads are slower than {count}: no more run at once ({reason})"
+        )
     for line in [*model.notes, *slow]:
         terminal.note(f"note: {line}", dim=True)
 
 
-def statistics(steps: Steps, sampling: Sampling) -> str:
+def statistics(steps: Steps, sampling: Sampling, max_tokens: int | None) -> str:
     """The speeds of an answer in one line, and the seed to get it again if it took one."""
     s = steps.statistics
     seed = f"; seed {steps.seed}" if sampling.temperature > 0 else ""
-    reused = f" ({s.reused_tokens} more were there)" if s.reused_tokens else ""
+    reused = f" ({s.reused_tokens} more reused)" if s.reused_tokens else ""
+    full = steps.finish_reason == "length" and s.generated_tokens != max_tokens
+    ending = "a full context" if full else ENDINGS[steps.finish_reason]
     return (
-        f"prompt {s.prompt_tokens} tokens{reused}, {s.prompt_tokens_per_s:.1f} tokens/s; "
+        f"prompt {_tokens(s.prompt_tokens)}{reused}, {s.prompt_tokens_per_s:.1f} tokens/s; "
         f"first token after {s.first_token_s:.2f} s; "
-        f"answer {s.generated_tokens} tokens, {s.generated_tokens_per_s:.1f} tokens/s, "
-        f"ended by {ENDINGS[steps.finish_reason]}{seed}"
+        f"answer {_tokens(s.generated_tokens)}, {s.generated_tokens_per_s:.1f} tokens/s, "
+        f"ended by {ending}{seed}"
     )
+
+
+def _tokens(count: int) -> str:
+    return "1 token" if count == 1 else f"{count} tokens"

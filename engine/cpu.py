@@ -20,7 +20,7 @@ from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import OP_BARRIER, OP_WORDS
 from vatra.engine.lowering import FLOAT_TILE, MAX_OUTPUTS, MAX_TOKENS, Lowering, barriers
 from vatra.engine.threads import Pool, op_row, thread_count
-from vatra.engine.weights import Memory, place, way
+from vatra.engine.weights import Memory, place, placed_bytes, way
 from vatra.models.plan import ExpertLinear, KVCache, Linear, Plan
 from vatra.quant import FORMATS, by_name
 from vatra.quant.tensor import QTensor
@@ -58,10 +58,16 @@ class CpuExecutor:
         self.pool = Pool(self.n_threads)
         weakref.finalize(self, self.pool.close)
         memory = Memory()
-        matrices = [op.weight for op in plan.ops if isinstance(op, Linear | ExpertLinear)]
-        self._weights = {weight: place(weight, self.pool, memory) for weight in matrices}
+        self._weights = {weight: place(weight, self.pool, memory) for weight in _matrices(plan)}
         self._arena = np.zeros(self._low.arena.size, np.uint8)
         self._logits = self._view(self._low.place_of(plan.logits), MAX_OUTPUTS, plan.n_vocab)
+
+    @staticmethod
+    def weight_bytes(plan: Plan) -> int:
+        """See `Executor.weight_bytes`."""
+        placed = _matrices(plan)
+        rest = [weight for weight in plan.weights() if weight not in placed]  # only looked up
+        return sum(map(placed_bytes, placed)) + sum(weight.nbytes for weight in rest)
 
     def _view(self, place: Place, rows: int, width: int) -> Array:
         return (
@@ -80,7 +86,7 @@ class CpuExecutor:
 
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> CpuState:
         """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs."""
-        state = CpuState(self.plan.caches, n_ctx, kv)
+        state = CpuState(self, n_ctx, kv)
         steps = self._low.steps
         kernels = jit.load([step.kernel.format(kv=kv) for step in steps])
         state.table = np.zeros((len(steps), OP_WORDS), np.int64)
@@ -98,11 +104,10 @@ class CpuExecutor:
         state.table[:, OP_BARRIER] = barriers(steps)
         return state
 
-    def run(
-        self, state: CpuState, tokens: Array, position: int, outputs: Outputs = "last"
-    ) -> Array:
+    def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
         """See `Executor.run`."""
-        tokens = checked(self.plan, state, tokens, position, outputs)
+        tokens = checked(self, state, tokens, position, outputs)
+        assert isinstance(state, CpuState)  # since this executor made it
         n = len(tokens)
         if outputs == "all":
             logits = np.empty((n, self.plan.n_vocab), np.float32)
@@ -144,6 +149,12 @@ class CpuExecutor:
         return [Choice("threads", str(self.n_threads), "of this model"), *found]
 
 
+def _matrices(plan: Plan) -> list[QTensor]:
+    """The weights that kernels read, each once, in order of first use."""
+    products = (op.weight for op in plan.ops if isinstance(op, Linear | ExpertLinear))
+    return list(dict.fromkeys(products))
+
+
 def kernels_for(formats: list[str]) -> list[str]:
     """The kernels that a dense model with these weight formats needs, for compiling ahead."""
     tile = processor().tokens_per_tile
@@ -162,8 +173,6 @@ def report() -> list[Choice]:
     ways: dict[str, list[str]] = {}
     for format in FORMATS.values():
         chosen = way(format)
-        reason = (
-            "decoded to f16 when loaded" if chosen.reason.startswith("decoded") else chosen.reason
-        )
+        reason = chosen.reason if chosen.format == format.name else "decoded to f16 when loaded"
         ways.setdefault(reason, []).append(format.name)
     return [Choice("weights", " ".join(names), reason) for reason, names in ways.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Literal, Protocol
 
 import numpy as np
@@ -14,7 +15,8 @@ Array = np.ndarray
 KVType = Literal["f16", "f32"]
 Outputs = Literal["all", "last", "none"]
 
-_KV_DTYPES = {"f16": np.float16, "f32": np.float32}
+_CACHE_LINE = 64  # bytes
+_KV_DTYPES: dict[str, type[np.floating]] = {"f16": np.float16, "f32": np.float32}
 
 
 @dataclass(eq=False)
@@ -23,10 +25,10 @@ class State:
 
     `keys[i]` is (n_head_kv, n_ctx, key_dim) and `values[i]` (n_head_kv, n_ctx, value_dim) for the
     plan's i-th cache. A run at a position overwrites from there on: truncating is running again
-    from an earlier position.
+    from an earlier position. Only the executor that made a state can run it.
     """
 
-    caches: list[KVCache]
+    executor: Executor
     n_ctx: int
     kv: KVType
     keys: list[Array] = field(init=False)
@@ -37,13 +39,13 @@ class State:
             raise UsageError(f"a context of {self.n_ctx} tokens is not possible, wanted at least 1")
         if self.kv not in _KV_DTYPES:
             raise UsageError(f"KV type {self.kv!r} is not known, wanted {' or '.join(_KV_DTYPES)}")
-        dtype = _KV_DTYPES[self.kv]
+        dtype, caches = _KV_DTYPES[self.kv], self.executor.plan.caches
         try:
-            shapes = [self.shapes(cache) for cache in self.caches]
-            self.keys = [np.zeros(keys, dtype) for keys, _ in shapes]
-            self.values = [np.zeros(values, dtype) for _, values in shapes]
-        except (MemoryError, ValueError) as error:
-            needed = self.bytes_per_token(self.caches, self.kv) * self.n_ctx
+            shapes = [self.shapes(cache) for cache in caches]
+            self.keys = [_zeros(keys, dtype) for keys, _ in shapes]
+            self.values = [_zeros(values, dtype) for _, values in shapes]
+        except (MemoryError, OverflowError, ValueError) as error:
+            needed = self.bytes_per_token(caches, self.kv) * self.n_ctx
             raise OutOfMemory(
                 f"a context of {self.n_ctx} tokens needs {needed / 2**20:.0f} MiB of KV cache, "
                 "which this machine cannot give; ask for a shorter context"
@@ -65,11 +67,24 @@ class State:
         return sum(a.nbytes for a in (*self.keys, *self.values))
 
 
+def _zeros(shape: tuple[int, ...], dtype: type[np.floating]) -> Array:
+    """Zeros that begin a cache line: else every vector of 16 float32 lies across two."""
+    n_bytes = prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(n_bytes + _CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % _CACHE_LINE
+    return memory[start : start + n_bytes].view(dtype).reshape(shape)
+
+
 class Executor(Protocol):
     """Runs a plan. One executor serves any number of states, one run at a time."""
 
     @property
     def plan(self) -> Plan: ...
+
+    @staticmethod
+    def weight_bytes(plan: Plan) -> int:
+        """Bytes of memory that the weights of `plan` will take, as this executor keeps them."""
+        ...
 
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> State:
         """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs."""
@@ -84,16 +99,19 @@ class Executor(Protocol):
         ...
 
 
-def checked(plan: Plan, state: State, tokens: Array, position: int, outputs: Outputs) -> Array:
-    """`tokens` as contiguous int32 (n,), proven to fit plan and state; raises UsageError."""
-    if state.caches is not plan.caches:
-        raise UsageError("this state belongs to another model")
+def checked(
+    executor: Executor, state: State, tokens: Array, position: int, outputs: Outputs
+) -> Array:
+    """`tokens` as contiguous int32 (n,), proven to fit executor and state; raises UsageError."""
+    if state.executor is not executor:
+        raise UsageError("this state belongs to another executor")
+    n_vocab = executor.plan.n_vocab
     tokens = np.asarray(tokens)
     if tokens.ndim != 1 or not (tokens.size == 0 or np.issubdtype(tokens.dtype, np.integer)):
         raise UsageError(f"tokens are {tokens.dtype} of shape {tokens.shape}, wanted integers (n,)")
-    if tokens.size and not (tokens.min() >= 0 and tokens.max() < plan.n_vocab):
-        bad = tokens[(tokens < 0) | (tokens >= plan.n_vocab)][0]
-        raise UsageError(f"token {bad} is outside the vocabulary, wanted 0 to {plan.n_vocab - 1}")
+    if tokens.size and not (tokens.min() >= 0 and tokens.max() < n_vocab):
+        bad = tokens[(tokens < 0) | (tokens >= n_vocab)][0]
+        raise UsageError(f"token {bad} is outside the vocabulary, wanted 0 to {n_vocab - 1}")
     if position < 0 or position + tokens.size > state.n_ctx:
         raise UsageError(
             f"{tokens.size} tokens at position {position} do not fit a context of {state.n_ctx}"

@@ -286,5 +286,5 @@ def report() -> list[Choice]:
     size = sum(file.stat().st_size for file in kept)
     return [
         Choice("kernel cache", str(folder), reason),
-        Choice("kept kernels", f"{len(kept)}, {size / 1e6:.1f} MB", "compiled on first use"),
+        Choice("kept kernels", f"{len(kept)}, {size / 1e3:.0f} kB", "compiled on first use"),
     ]

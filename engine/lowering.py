@@ -6,7 +6,7 @@ Adding an operation is one function here and one line in `LOWER`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,22 +67,21 @@ class Lowering:
         self.arena = Arena()
         self.steps: list[Step] = []
         self.embeds: list[tuple[Embed, Place]] = []
-        self.angles: dict[int, tuple[Rope, Place]] = {}  # by the identity of the frequencies
+        self.angles: dict[tuple[int, float], tuple[Rope, Place]] = {}  # by `_turn`
         self.kept: list[Array] = []  # float32 vectors whose addresses are in the table
         self._places: dict[Tensor, Place] = {}
-        self._operands: dict[tuple[Tensor, layout.Operand], Bytes] = {}
-        uses = {t: i for i, op in enumerate(plan.ops) for t in _tensors(op)}
+        self._operands: dict[tuple[Tensor, int, layout.Operand], Bytes] = {}
         # what numpy writes is there before the walk: no other op may use its place first
         for op in plan.ops:
-            if isinstance(op, Rope) and id(op.frequencies) not in self.angles:
+            if isinstance(op, Rope) and _turn(op) not in self.angles:
                 size = MAX_TOKENS * 8 * len(op.frequencies)
-                self.angles[id(op.frequencies)] = (op, self.arena.take(size))
+                self.angles[_turn(op)] = (op, self.arena.take(size))
             if isinstance(op, Embed):
                 self.embeds.append((op, self.new(op.out)))
-        for i, op in enumerate(plan.ops):
+        for op, ended in zip(plan.ops, plan.last_uses(), strict=True):
             if not isinstance(op, Embed):
                 LOWER[type(op)](self, op)
-            for tensor in [t for t, last in uses.items() if last == i and t is not plan.logits]:
+            for tensor in ended:
                 self.drop(tensor)
 
     # -- places --
@@ -137,7 +136,7 @@ class Lowering:
 
     def operand(self, x: Tensor, width: int, wanted: layout.Operand) -> Bytes:
         """`x` as signed bytes for one kind of weights; made once for all that read it."""
-        key = (x, wanted)
+        key = (x, width, wanted)
         if key not in self._operands:
             per_row = x.width // width
             n_rows = (MAX_OUTPUTS if x.outputs_only else MAX_TOKENS) * per_row + self.tile
@@ -199,10 +198,9 @@ class Lowering:
         return max(1, groups // (self.n_threads * CHUNKS_PER_THREAD))
 
 
-def _tensors(op: Op) -> list[Tensor]:
-    """Every tensor an op reads or writes."""
-    values = [getattr(op, f.name) for f in fields(op)]
-    return [v for v in values if isinstance(v, Tensor)]
+def _turn(op: Rope) -> tuple[int, float]:
+    """What rotations that share their sines have in common; the plan keeps the array's id taken."""
+    return id(op.frequencies), op.magnitude
 
 
 def _rows(tensor: Tensor) -> int:
@@ -242,7 +240,7 @@ def _rope(low: Lowering, op: Rope) -> None:
     n_head, head_dim = op.x.shape
     low.step(
         "elementwise:rope",
-        {"x": op.x, "angles": low.angles[id(op.frequencies)][1]},
+        {"x": op.x, "angles": low.angles[_turn(op)][1]},
         {"out": op.out},
         n_head=n_head,
         head_dim=head_dim,

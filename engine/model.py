@@ -76,7 +76,9 @@ def _open(
     per_token = State.bytes_per_token(plan.caches, kv)
     chosen = choose_ctx(plan.n_ctx_train, per_token, ctx, memory.available())
     n_ctx = int(chosen.value)
-    check_memory(sum(w.nbytes for w in plan.weights()), per_token * n_ctx, n_ctx)
+    module, _, name = BACKENDS[backend].partition(":")
+    executor_class = getattr(import_module(module), name)
+    check_memory(executor_class.weight_bytes(plan), per_token * n_ctx, n_ctx)
     if ctx is None and n_ctx != plan.n_ctx_train:
         plan = models.read(checkpoint, n_ctx)  # some rotations depend on it
     found: Tokenizer | UnsupportedFile
@@ -84,8 +86,6 @@ def _open(
         found = tokenizer.load(checkpoint)
     except UnsupportedFile as error:
         found = error
-    module, _, name = BACKENDS[backend].partition(":")
-    executor_class = getattr(import_module(module), name)
     options = {"threads": threads, "kv": kv} if backend in WITH_THREADS else {}
     executor = executor_class(plan, **options)
     choices = [chosen, Choice("backend", backend, BACKENDS[backend])]
@@ -215,10 +215,15 @@ class Model:
         return found
 
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
-        """`executor.run`, for one thread at a time; what it returns is good until the next run."""
+        """`executor.run`, for one thread at a time; what it returns is good until the next run.
+
+        Raises IOFailed if the file was cut or rewritten since it was loaded.
+        """
         with self._lock:
             if self._closed:
                 raise UsageError(f"{self.path}: this model was closed")
+            # Reading mapped pages that a shorter file no longer has would end the process.
+            self.checkpoint.check_unchanged()
             return self.executor.run(state, tokens, position, outputs)
 
     def logits(self, ids: Iterable[int]) -> Array:
@@ -240,8 +245,13 @@ class Model:
         return out
 
     def session(self, ctx: int | None = None) -> Session:
-        """A new, empty timeline of `ctx` tokens of context, by default the model's."""
+        """A new, empty timeline of `ctx` tokens of context, by default the model's.
+
+        Raises OutOfMemory with what the context asked for needs and what there is.
+        """
         _check_count("ctx", ctx, 2**31 - 1)
+        if ctx is not None:
+            check_memory(0, State.bytes_per_token(self.plan.caches, self.kv) * ctx, ctx)
         return Session(self, ctx)
 
     def generate(
@@ -299,6 +309,9 @@ class Model:
         """The tokens of a conversation; text from messages never becomes a control token."""
         from vatra.formats import chat_template
 
+        if isinstance(messages, str) or not all(isinstance(m, Mapping) for m in messages):
+            wanted = 'a list such as [{"role": "user", "content": "Hello"}]'
+            raise UsageError(f"messages: got {messages!r:.80}, wanted {wanted}")
         template = template or self.chat_template
         segments = template.render(messages, add_generation_prompt, **kwargs)
         return chat_template.encode(segments, self.tokenizer)

@@ -39,28 +39,35 @@ class ReferenceExecutor:
     ) -> None:
         self.plan = plan
         self.hooks = {} if hooks is None else hooks
-        weights = plan.weights()
         if cache_weights is None:
-            cache_weights = 4 * sum(w.n_rows * w.width for w in weights) < CACHE_BYTES
+            cache_weights = _decoded_bytes(plan) < CACHE_BYTES
         self._decoded: dict[QTensor, Array] | None = {} if cache_weights else None
-        self._last_reads = _last_reads(plan)
+        self._last_uses = plan.last_uses()
+
+    @staticmethod
+    def weight_bytes(plan: Plan) -> int:
+        """See `Executor.weight_bytes`."""
+        decoded = _decoded_bytes(plan)
+        return sum(w.nbytes for w in plan.weights()) + (decoded if decoded < CACHE_BYTES else 0)
 
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> State:
-        return State(self.plan.caches, n_ctx, kv)
+        """See `Executor.new_state`."""
+        return State(self, n_ctx, kv)
 
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
-        tokens = checked(self.plan, state, tokens, position, outputs)
+        """See `Executor.run`; raises UsageError for a hook on a tensor that the plan lacks."""
+        tokens = checked(self, state, tokens, position, outputs)
         self._check_hooks()
         call = _Run(self, state, tokens, position, outputs)
         if tokens.size == 0:
             return np.empty((0, self.plan.n_vocab), np.float32)
         # overflow and NaN must stay visible in the values, not as warnings
         with np.errstate(all="ignore"):
-            for op, finished in zip(self.plan.ops, self._last_reads, strict=True):
+            for op, ended in zip(self.plan.ops, self._last_uses, strict=True):
                 if outputs == "none" and isinstance(op, ops.SelectOutputs):
                     return np.empty((0, self.plan.n_vocab), np.float32)
                 call.step(op)
-                for tensor in finished:
+                for tensor in ended:
                     del call.values[tensor]
         return call.values[self.plan.logits]
 
@@ -83,16 +90,8 @@ class ReferenceExecutor:
                 raise UsageError(f"no tensor is named {name!r}; nearest: {', '.join(near)}")
 
 
-def _last_reads(plan: Plan) -> list[list[Tensor]]:
-    """For each operation the tensors that no later one reads, the logits excepted."""
-    last: dict[Tensor, int] = {}
-    for i, op in enumerate(plan.ops):
-        last.update((t, i) for t in vars(op).values() if isinstance(t, Tensor))
-    del last[plan.logits]
-    finished: list[list[Tensor]] = [[] for _ in plan.ops]
-    for tensor, i in last.items():
-        finished[i].append(tensor)
-    return finished
+def _decoded_bytes(plan: Plan) -> int:
+    return 4 * sum(w.n_rows * w.width for w in plan.weights())
 
 
 class _Run:
@@ -156,7 +155,7 @@ def _rope(run: _Run, op: ops.Rope) -> tuple[Array]:
 def _attention(run: _Run, op: ops.Attention) -> tuple[Array]:
     q, k, v = (run.values[t].swapaxes(0, 1) for t in (op.q, op.k, op.v))  # (heads, n, dim)
     start, end = run.positions[0], run.positions[-1] + 1
-    i = run.state.caches.index(op.cache)
+    i = run.executor.plan.caches.index(op.cache)
     keys, values = run.state.keys[i][:, :end], run.state.values[i][:, :end]
     keys[:, start:], values[:, start:] = k, v
     n_head, n, n_kv = len(q), len(run.positions), len(k)

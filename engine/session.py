@@ -28,7 +28,7 @@ class ContextFull(UsageError):
         self.n_tokens, self.n_ctx = n_tokens, n_ctx
         super().__init__(
             f"the text has {n_tokens} tokens, but the context holds {n_ctx}: "
-            "shorten it, or ask for a longer context"
+            "shorten it, or ask for a longer context (--ctx)"
         )
 
 

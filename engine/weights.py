@@ -10,8 +10,9 @@ import numpy as np
 
 from vatra.engine import jit
 from vatra.engine.kernels.layout import FAST, FLOATS, ROWS, Operand
+from vatra.engine.memory import mebibytes
 from vatra.engine.threads import Pool, op_row
-from vatra.errors import UnsupportedFile
+from vatra.errors import OutOfMemory, UnsupportedFile
 from vatra.quant.format import WeightFormat
 from vatra.quant.tensor import QTensor
 
@@ -37,6 +38,13 @@ def way(format: WeightFormat) -> Way:
     return Way("f16", None, f"decoded to f16 when loaded: {name} has no kernel of its own yet")
 
 
+def placed_bytes(weight: QTensor) -> int:
+    """Bytes that `place` makes of a weight, or leaves in the file's pages."""
+    if way(weight.format).format == weight.format.name:
+        return weight.nbytes
+    return weight.n_rows * weight.width * np.dtype(np.float16).itemsize
+
+
 class Memory:
     """Memory for weights, cut from large blocks so that the system can use large pages for it.
 
@@ -50,9 +58,15 @@ class Memory:
         self._rest = np.empty(0, np.uint8)
 
     def take(self, size: int) -> Array:
-        """uint8 (size,), zeros, on a cache line of its own."""
+        """uint8 (size,), zeros, on a cache line of its own; raises OutOfMemory."""
         if size > len(self._rest):
-            block = mmap.mmap(-1, -(-size // self.BLOCK) * self.BLOCK)
+            try:
+                block = mmap.mmap(-1, -(-size // self.BLOCK) * self.BLOCK)
+            except OSError as error:
+                raise OutOfMemory(
+                    f"no {mebibytes(size)} more of memory for weights ({error.strerror}): "
+                    "take a smaller model, or close other programs"
+                ) from error
             if hasattr(mmap, "MADV_HUGEPAGE"):
                 block.madvise(mmap.MADV_HUGEPAGE)
             fresh = np.frombuffer(block, np.uint8)

@@ -246,7 +246,7 @@ def _roles(checkpoint: Checkpoint, model: str, types: Any, warnings: list[str]) 
     if model == "gpt2" and n > 11 and types[11] != TokenType.CONTROL:
         role = {}  # Falcon's numbers; elsewhere 11 is a word
     for name in _ID_KEYS:
-        for word in (name, _OTHER_KEYS.get(name, name)):
+        for word in dict.fromkeys((name, _OTHER_KEYS.get(name, name))):
             key = f"{PREFIX}{word}_token_id"
             value = checkpoint.get(key, int, None)
             if value is None:

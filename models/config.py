@@ -20,7 +20,7 @@ Config = TypeVar("Config")
 Values = Mapping[str, Any]  # the fields read so far
 Bound = int | str | Callable[[Values], int]  # a number, another field's name, or computed
 
-MAX_COUNT = 2**31 - 1  # kernels index with 32-bit signed integers
+MAX_COUNT = 2**31 - 1  # token and expert numbers are int32; no other count comes near it
 _REQUIRED: Any = object()
 
 
@@ -221,6 +221,8 @@ def layer_count() -> Any:
         value = keys.get("block_count", int, required=True)
         names = (n.split(".")[1] for n in keys.checkpoint.tensors if n.startswith("blk."))
         present = len({int(n) for n in names if n.isascii() and n.isdecimal()})
+        if not keys.checkpoint.tensors:
+            raise BadFile(keys.checkpoint.path, "the file holds a vocabulary alone, no weights")
         if value != present or not present:
             wanted = f"{max(present, 1)}: the file has tensors of {present} blocks (blk.N)"
             raise keys.bad("block_count", value, wanted)

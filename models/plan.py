@@ -209,6 +209,17 @@ class Plan:
         self.ops.append(op)
         return op.out
 
+    def last_uses(self) -> list[list[Tensor]]:
+        """For each operation the tensors that no later one reads or writes, without the logits."""
+        last: dict[Tensor, int] = {}
+        for i, op in enumerate(self.ops):
+            last.update((t, i) for t in vars(op).values() if isinstance(t, Tensor))
+        del last[self.logits]
+        ended: list[list[Tensor]] = [[] for _ in self.ops]
+        for tensor, i in last.items():
+            ended[i].append(tensor)
+        return ended
+
     def weights(self) -> list[QTensor]:
         """Every matrix the plan reads, each once, in order of first use."""
         found = (getattr(op, "weight", None) for op in self.ops)

@@ -22,7 +22,7 @@ def embed(plan: Plan, table: Matrix) -> Tensor:
 def rms_norm(x: Tensor, w: Vector, eps: float) -> Tensor:
     """x's shape: x over the root of its mean square, times `w`, along the last axis."""
     _check(x.shape[-1:] == w.data.shape, w.name, f"{x.name} is {x.shape}, weight {w.data.shape}")
-    return x.plan.record(ops.RmsNorm(_out(x, w.name, x.shape), x, w.data, eps))
+    return x.plan.record(ops.RmsNorm(_out(w.name, x.shape, x), x, w.data, eps))
 
 
 def linear(x: Tensor, w: Matrix, head_dim: int | None = None, *, name: str | None = None) -> Tensor:
@@ -31,14 +31,15 @@ def linear(x: Tensor, w: Matrix, head_dim: int | None = None, *, name: str | Non
     _check(x.width == n_in, w.name, f"{x.name} is {x.shape}, weight {w.weight.shape}")
     _check(n_out % (head_dim or 1) == 0, w.name, f"{n_out} rows are not heads of {head_dim}")
     shape = (n_out,) if head_dim is None else (n_out // head_dim, head_dim)
-    return x.plan.record(ops.Linear(_out(x, name or w.name, shape), x, w.weight, w.bias))
+    return x.plan.record(ops.Linear(_out(name or w.name, shape, x), x, w.weight, w.bias))
 
 
 def rope(x: Tensor, rotation: Rotation) -> Tensor:
     """x's shape (heads, head_dim): each head turned by the token's position."""
     pairs = len(rotation.frequencies)
     _check(2 * pairs <= x.shape[-1], x.name, f"{pairs} pairs to turn in heads of {x.shape[-1]}")
-    out = _out(x, _after(x, "rope"), x.shape)
+    _check(not x.outputs_only, x.name, "positions are known of all tokens together only")
+    out = _out(_after(x, "rope"), x.shape, x)
     frequencies, magnitude = rotation.frequencies, rotation.magnitude
     return x.plan.record(ops.Rope(out, x, frequencies, rotation.interleaved, magnitude))
 
@@ -48,7 +49,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     plan, (n_head, key_dim), (n_head_kv, value_dim) = q.plan, q.shape, v.shape
     _check(k.shape == (n_head_kv, key_dim), "attention", f"q {q.shape}, k {k.shape}, v {v.shape}")
     _check(n_head % n_head_kv == 0, "attention", f"{n_head} heads share {n_head_kv} KV heads")
-    out = _out(q, "attention", (n_head, value_dim))
+    _check(not q.outputs_only, "attention", "keys and values of all tokens are needed")
+    out = _out("attention", (n_head, value_dim), q, k, v)
     cache = KVCache(out.name, n_head_kv, key_dim, value_dim)
     plan.caches.append(cache)
     return plan.record(ops.Attention(out, q, k, v, cache, scale))
@@ -57,13 +59,13 @@ def attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
 def add(x: Tensor, y: Tensor) -> Tensor:
     """x's shape: x + y."""
     _check(x.shape == y.shape, y.name, f"x {x.shape}, y {y.shape}")
-    return x.plan.record(ops.Add(_out(y, _after(y, "add"), x.shape), x, y))
+    return x.plan.record(ops.Add(_out(_after(y, "add"), x.shape, x, y), x, y))
 
 
 def silu_mul(gate: Tensor, up: Tensor) -> Tensor:
     """gate's shape: silu(gate) * up."""
     _check(gate.shape == up.shape, gate.name, f"gate {gate.shape}, up {up.shape}")
-    out = _out(gate, _after(gate, "silu_mul"), gate.shape)
+    out = _out(_after(gate, "silu_mul"), gate.shape, gate, up)
     return gate.plan.record(ops.SiluMul(out, gate, up))
 
 
@@ -74,7 +76,7 @@ def top_experts(
     _check(1 <= k <= scores.width, scores.name, f"{k} of {scores.width} experts")
     plan, only = scores.plan, scores.outputs_only
     out = plan.tensor(_after(scores, "experts"), (k,), outputs_only=only, ids=True)
-    shares = _out(scores, _after(scores, "shares"), (k,))
+    shares = _out(_after(scores, "shares"), (k,), scores)
     plan.record(ops.TopExperts(out, shares, scores, normalise, scale))
     return out, shares
 
@@ -84,14 +86,15 @@ def expert_linear(x: Tensor, experts: Tensor, w: Matrix) -> Tensor:
     _, n_out, n_in = w.weight.shape
     k = experts.width
     _check(x.shape in ((n_in,), (k, n_in)), w.name, f"{x.name} is {x.shape}, {w.weight.shape}")
-    out = _out(x, w.name, (k, n_out))
+    out = _out(w.name, (k, n_out), x, experts)
     return x.plan.record(ops.ExpertLinear(out, x, experts, w.weight, w.bias))
 
 
 def weighted_sum(x: Tensor, weights: Tensor) -> Tensor:
     """(n,): the rows of x (k, n) times `weights` (k,), summed."""
     _check(x.shape[:1] == weights.shape, x.name, f"x {x.shape}, weights {weights.shape}")
-    return x.plan.record(ops.WeightedSum(_out(x, _after(x, "sum"), x.shape[1:]), x, weights))
+    out = _out(_after(x, "sum"), x.shape[1:], x, weights)
+    return x.plan.record(ops.WeightedSum(out, x, weights))
 
 
 def select_outputs(x: Tensor) -> Tensor:
@@ -100,8 +103,12 @@ def select_outputs(x: Tensor) -> Tensor:
     return x.plan.record(ops.SelectOutputs(out, x))
 
 
-def _out(x: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
-    return x.plan.tensor(name, shape, outputs_only=x.outputs_only)
+def _out(name: str, shape: tuple[int, ...], *inputs: Tensor) -> Tensor:
+    """A new tensor with a row for each token that the inputs have rows for."""
+    first = inputs[0]
+    alike = all(x.outputs_only == first.outputs_only for x in inputs)
+    _check(alike, name, "some inputs are of all tokens, some only of those whose logits are wanted")
+    return first.plan.tensor(name, shape, outputs_only=first.outputs_only)
 
 
 def _after(x: Tensor, verb: str) -> str:

@@ -17,7 +17,7 @@ from vatra.engine import memory
 from vatra.engine import model as model_module
 from vatra.engine.memory import Available
 from vatra.engine.model import Model, choose_ctx
-from vatra.errors import BadFile, MissingFile, OutOfMemory, UnsupportedFile, UsageError
+from vatra.errors import BadFile, IOFailed, MissingFile, OutOfMemory, UnsupportedFile, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -221,6 +221,18 @@ def test_closed(shared: Path) -> None:
         session.sync([1, 3])
 
 
+def test_a_file_that_changes_while_in_use(shared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes((shared / "models" / "stories260K-f32.gguf").read_bytes())
+    with vatra.load(path, backend="reference") as model:
+        session = model.session()
+        session.sync([1, 2])
+        with path.open("ab") as file:
+            file.write(b"more")
+        with pytest.raises(IOFailed, match=r"model\.gguf: was rewritten while it was in use"):
+            session.sync([1, 2, 3])
+
+
 # --- how much context, how much memory
 
 
@@ -261,7 +273,8 @@ def test_a_longer_context_than_trained(shared: Path) -> None:
 def test_too_little_memory(shared: Path, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     path = shared / "models" / "stories260K-f32.gguf"
     weights = 1_020_000
-    needed = weights + 100_000 * 5 * 4 * (8 + 8) * 2 + model_module.WORKING_BYTES
+    decoded = 4 * 260_000  # the reference keeps them
+    needed = weights + decoded + 100_000 * 5 * 4 * (8 + 8) * 2 + model_module.WORKING_BYTES
     monkeypatch.setattr(memory, "available", lambda: Available(int(needed * share), "left here"))
     with pytest.raises(
         OutOfMemory, match=r"needs [\d,]+ MiB .* but [\d,]+ MiB are left here"
@@ -269,7 +282,9 @@ def test_too_little_memory(shared: Path, monkeypatch: pytest.MonkeyPatch, share:
         vatra.load(path, backend="reference", ctx=100_000)
     assert found.value.exit_code == 71
     monkeypatch.setattr(memory, "available", lambda: Available(2 * needed, "left here"))
-    vatra.load(path, backend="reference", ctx=100).close()
+    model = vatra.load(path, backend="reference", ctx=100)
+    with model, pytest.raises(OutOfMemory, match="for 1000000 tokens"):
+        model.session(ctx=1_000_000)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and control groups")

@@ -18,7 +18,10 @@ import pytest
 
 from vatra import quant
 from vatra.cli import app, chat, options, run, terminal
+from vatra.engine.kernels.layout import FAST as FAST_FORMATS
+from vatra.engine.kernels.layout import FLOATS
 from vatra.engine.sampling import Sampling
+from vatra.engine.threads import allowed_cpus
 from vatra.errors import BadFile, IOFailed, MissingFile, OutOfMemory, UsageError, VatraError
 from vatra.formats import gguf
 
@@ -113,7 +116,11 @@ def test_stop_text_is_not_printed(model: Path, story: str) -> None:
 
 
 def test_a_format_without_a_kernel_is_told_once(model: Path, tmp_path: Path) -> None:
-    slow = quant.by_name("q4_1")
+    slow = next(
+        form
+        for form in quant.FORMATS.values()
+        if form.can_encode and form.block <= 32 and form.name not in {*FAST_FORMATS, *FLOATS}
+    )
     with gguf.read(model) as found:
         tensors = dict(found.tensors)
         for name, tensor in found.tensors.items():
@@ -124,7 +131,7 @@ def test_a_format_without_a_kernel_is_told_once(model: Path, tmp_path: Path) -> 
         gguf.write(tmp_path / "slow.gguf", found.metadata, tensors)
     done = vatra("run", "-m", tmp_path / "slow.gguf", "-n", "3", "Once")
     assert done.returncode == 0, done.stderr
-    told = r"^note: 10 x q4_1: decoded to f16 .* no kernel"
+    told = rf"^note: 10 x {slow.name}: decoded to f16 .* no kernel"
     assert len(re.findall(told, done.stderr.decode(), re.M)) == 1
 
 
@@ -236,6 +243,29 @@ def test_prompt_longer_than_the_context(model: Path) -> None:
     done = vatra("run", "-m", model, *FAST, "--ctx", "16", "Once upon a time " * 20)
     assert done.returncode == 2
     assert "16" in one_error_line(done)
+
+
+def test_the_end_is_told(model: Path) -> None:
+    for limits, said in (
+        (["-n", "1"], "answer 1 token, .* ended by the limit of -n"),
+        (["--ctx", "9"], r"answer \d+ tokens, .* ended by a full context"),
+    ):
+        done = vatra("run", "-m", model, *FAST, "--temperature", "0", *limits, "Once")
+        assert re.search(said, done.stderr.decode()), done.stderr
+
+
+def test_too_many_threads_are_told(model: Path) -> None:
+    allowed, _ = allowed_cpus()
+    for count, times in ((allowed, 0), (allowed + 1, 1)):
+        done = vatra("run", "-m", model, "--threads", count, "-n", "1", "Once")
+        assert done.returncode == 0
+        assert done.stderr.count(b"threads are slower than") == times, done.stderr
+
+
+def test_a_vocabulary_alone_is_no_model(shared: Path) -> None:
+    done = vatra("run", "-m", shared / "vocab" / "ggml-vocab-llama-spm.gguf", "Once")
+    assert done.returncode == 65
+    assert "vocabulary alone" in one_error_line(done)
 
 
 def test_closed_standard_streams(model: Path) -> None:

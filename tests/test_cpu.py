@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,7 @@ import numpy as np
 import pytest
 
 from vatra import models
+from vatra.engine import cpu, weights
 from vatra.engine.cpu import CpuExecutor
 from vatra.engine.cpu_features import X86_LEVELS, processor
 from vatra.engine.kernels.layout import FAST, FLOATS, PART
@@ -31,7 +33,10 @@ from vatra.engine.reference import ReferenceExecutor
 from vatra.engine.weights import way
 from vatra.errors import UnsupportedFile, UsageError
 from vatra.formats import gguf
+from vatra.models import verbs
 from vatra.models.plan import Plan
+from vatra.models.rope import Rotation
+from vatra.models.weights import Matrix
 from vatra.quant import FORMATS, by_name
 from vatra.quant.tensor import QTensor
 
@@ -296,6 +301,67 @@ def test_every_read_finds_what_was_written(folder: Path, name: str, experts: int
     assert max(p.start + p.size for p in places) <= low.arena.size
 
 
+def test_a_state_of_another_executor_is_refused(folder: Path) -> None:
+    """It holds addresses of that executor's memory."""
+    plan = llama(folder)
+    executor, other = CpuExecutor(plan, 1), CpuExecutor(plan, 1)
+    for state in (other.new_state(8), ReferenceExecutor(plan).new_state(8)):
+        with pytest.raises(UsageError, match="another executor"):
+            executor.run(state, TOKENS[:4], 0)
+
+
+def matrix(name: str, *shape: int, kind: str = "q8_0") -> Matrix:
+    """Random weights, of which every output is about as large as the inputs."""
+    rng = np.random.default_rng(len(name))
+    rows = rng.standard_normal((int(np.prod(shape[:-1])), shape[-1])) * shape[-1] ** -0.5
+    data = by_name(kind).encode(rows.astype(np.float32))
+    return Matrix(name, QTensor(name, by_name(kind), shape, data))
+
+
+def test_a_tensor_turned_and_read_in_several_ways() -> None:
+    """Rotations that differ in magnitude alone; one row of 128 here is two of 64 there."""
+    plan = Plan("test", N_VOCAB, 64)
+    x = verbs.embed(plan, matrix("embd", N_VOCAB, 128))
+    heads = verbs.linear(x, matrix("heads", 128, 128), 64)
+    turn = Rotation(10.0 ** -np.arange(32.0), 1.0, interleaved=False)
+    q, k = verbs.rope(heads, turn), verbs.rope(heads, replace(turn, magnitude=2.0))
+    h = verbs.attention(q, k, heads, 0.1)  # (2, 64)
+    scores = verbs.linear(h, matrix("gate", 3, 128, kind="f32"))
+    chosen, shares = verbs.top_experts(scores, 2, normalise=True)
+    by_rows = verbs.weighted_sum(verbs.expert_linear(h, chosen, matrix("up", 3, 128, 64)), shares)
+    x = verbs.add(by_rows, verbs.linear(h, matrix("down", 128, 128)))
+    verbs.linear(verbs.select_outputs(x), matrix("logits", N_VOCAB, 128))
+    found = logits(CpuExecutor(plan, 2), TOKENS)
+    near = errors(found, logits(Rounded(plan), TOKENS))
+    assert np.median(near) <= AS_ROUNDED and near.max() <= TURNED, near
+
+
+def test_a_matrix_used_twice_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    placed: list[QTensor] = []
+    place = weights.place
+
+    def counting(weight: QTensor, *more: Any) -> Array:
+        placed.append(weight)
+        return place(weight, *more)
+
+    monkeypatch.setattr(cpu, "place", counting)
+    plan, shared = Plan("test", N_VOCAB, 64), matrix("same", 64, 64)
+    x = verbs.linear(verbs.linear(verbs.embed(plan, matrix("embd", N_VOCAB, 64)), shared), shared)
+    verbs.linear(verbs.select_outputs(x), matrix("logits", N_VOCAB, 64))
+    CpuExecutor(plan, 1)
+    assert [weight.name for weight in placed] == ["same", "logits"]
+
+
+def test_memory_that_weights_will_take(folder: Path) -> None:
+    """A format without a kernel is held as halves: 16 bits a weight, not 1.75."""
+    for name, bits in (("q4_0", 4.5), ("f32", 32), ("iq1_m", 16)):
+        plan = llama(folder, name)
+        matrices = [w for w in plan.weights() if w.name != "token_embd.weight"]
+        looked_up = N_VOCAB * 256 * by_name(name).bits / 8
+        wanted = sum(w.n_rows * w.width for w in matrices) * bits / 8 + looked_up
+        assert CpuExecutor.weight_bytes(plan) == wanted
+
+
 def test_a_weight_too_large_for_a_half_is_refused(folder: Path) -> None:
     plan = llama(folder, "iq4_nl")
     weight = plan.weights()[1]
@@ -436,7 +502,7 @@ def test_outputs(folder: Path) -> None:
     for wrong in ([N_VOCAB], [-1], [[1]], [0.5]):
         with pytest.raises(UsageError):
             executor.run(state, np.array(wrong), 0)
-    with pytest.raises(UsageError, match="another model"):
+    with pytest.raises(UsageError, match="another executor"):
         other = CpuExecutor(llama(folder, "q4_0", seed=2), 1)
         other.run(state, tokens, 0)
 

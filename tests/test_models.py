@@ -260,6 +260,24 @@ def test_verbs_check_shapes(use: Callable[[Plan, Matrix], object]) -> None:
     assert plan.ops == []
 
 
+def test_verbs_refuse_rows_of_other_tokens() -> None:
+    """After select_outputs there may be fewer rows than tokens."""
+    plan = Plan("test", 8, 8)
+    every = activation(plan, 2, 4)
+    some = verbs.select_outputs(every)
+    mixtures: list[Callable[[], object]] = [
+        lambda: verbs.add(some, every),
+        lambda: verbs.silu_mul(every, some),
+        lambda: verbs.rope(some, Rotation(np.ones(2), 1.0, True)),
+        lambda: verbs.attention(some, some, some, 1.0),
+        lambda: verbs.attention(every, every, some, 1.0),
+    ]
+    for use in mixtures:
+        with pytest.raises(ValueError, match="tokens"):
+            use()
+    assert len(plan.ops) == 1
+
+
 def test_attention_owns_a_cache() -> None:
     plan = Plan("test", 8, 8)
     with plan.scope("blk.0"):

@@ -302,5 +302,6 @@ def test_states(stories: Plan, plan_of: Callable[[str], Plan]) -> None:
         executor.new_state(4, "q8")  # type: ignore[arg-type]
     with pytest.raises(OutOfMemory, match="MiB"):
         executor.new_state(2**60)
-    with pytest.raises(UsageError, match="another model"):
-        ReferenceExecutor(plan_of("llama-dense")).run(state, np.array([1]), 0)
+    for other in (plan_of("llama-dense"), stories):
+        with pytest.raises(UsageError, match="another executor"):
+            ReferenceExecutor(other).run(state, np.array([1]), 0)

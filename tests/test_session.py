@@ -65,7 +65,9 @@ class Recorder:
 
 def make(n_ctx: int = 64) -> tuple[Session, Recorder]:
     executor = Recorder()
-    checkpoint: Any = SimpleNamespace(path="m.gguf", metadata={}, tensors={}, close=lambda: None)
+    checkpoint: Any = SimpleNamespace(
+        path="m.gguf", metadata={}, tensors={}, close=lambda: None, check_unchanged=lambda: None
+    )
     no_text = UnsupportedFile("m.gguf", "has no tokenizer")
     model = Model(checkpoint, executor.plan, executor, no_text, n_ctx=n_ctx)  # type: ignore[arg-type]
     return model.session(), executor

@@ -255,12 +255,30 @@ def test_chat(vatra: Spawn, talker: Path) -> None:
     child.expect("forgotten")
     child.expect(PROMPT)
     child.send("Once upon a time\r")
-    child.expect(r"prompt (\d+) tokens \((\d+) more were there\)")
+    child.expect(r"prompt (\d+) tokens \((\d+) more reused\)")
     assert int(child.match[1]) + int(child.match[2]) == first
     child.expect(PROMPT)
     child.sendeof()
     output(child)
     assert child.exitstatus == 0
+
+
+def test_a_question_of_several_lines(vatra: Spawn, talker: Path) -> None:
+    child = vatra("chat", "-m", talker, *REFERENCE, *GREEDY, "-n", "3", "--stats")
+    counts = []
+    for keys in ("one two\r", "one\x1b\rtwo\r", "\x1b[200~one\ntwo\x1b[201~\r"):
+        child.expect(PROMPT)
+        child.send("/clear\r")
+        child.expect("forgotten")
+        child.expect(PROMPT)
+        child.send(keys)
+        child.expect(r"prompt (\d+) tokens(?: \((\d+) more)?")
+        counts.append(int(child.match[1]) + int(child.match[2] or 0))
+    typed_apart, alt_enter, pasted = counts
+    assert alt_enter == pasted >= typed_apart
+    child.expect(PROMPT)
+    child.sendeof()
+    output(child)
 
 
 def test_interrupt_stops_the_answer_and_not_the_program(vatra: Spawn, talker: Path) -> None:

@@ -786,6 +786,8 @@ def test_ignored_ids_are_told() -> None:
     tokenizer = load(with_key(bpe, "bos_token_id", 5000)())
     assert tokenizer.bos_id is None
     assert "bos_token_id is 5000" in tokenizer.warnings[0]
+    (told,) = load(with_key(bpe, "eos_token_id", 5000)()).warnings
+    assert "eos_token_id is 5000" in told
     assert load(bpe()).warnings == ()
 
 

@@ -41,8 +41,14 @@ class Operand(NamedTuple):
 
 FAST = {  # formats that `unpack` can unpack
     "q4_0": Operand(1, 8),
+    "q4_1": Operand(1, 0),
+    "q5_0": Operand(1, 16),
+    "q5_1": Operand(1, 0),
     "q8_0": Operand(1, 128),
+    "q2_k": Operand(2, 0),
+    "q3_k": Operand(2, 4),
     "q4_k": Operand(1, 0),
+    "q5_k": Operand(1, 0),
     "q6_k": Operand(2, 32),
 }
 FLOATS = ("f32", "f16", "bf16")  # formats that `matmul_float` reads as they lie in the file

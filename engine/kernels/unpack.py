@@ -19,6 +19,7 @@ from typing import Any
 from numba import njit
 
 from vatra.engine.simd import (
+    add_i32s,
     and_i8s,
     and_i32s,
     as_i8s,
@@ -27,6 +28,7 @@ from vatra.engine.simd import (
     load_i32s,
     load_quads,
     mul,
+    mul_i32s,
     neg,
     or_i8s,
     or_i32s,
@@ -73,6 +75,43 @@ def q8_0(p, k):
 
 
 @inlined
+def q4_1(p, k):
+    packed = load_quads(p + 64, 4)
+    low = splat_i8(15)
+    quads = and_i8s(packed, low) + and_i8s(shifted(packed, 4), low)
+    return quads, (load_f16s(p),), (load_f16s(p + 32),)
+
+
+@inlined
+def fifth_bits(bits, j):
+    """Bits 4j .. 4j + 3 of each lane as bit 4 of its bytes: four copies, one bit kept of each."""
+    four = and_i32s(shr_i32s(bits, 4 * j), splat_i32(15))
+    return as_i8s(shl_i32s(and_i32s(mul_i32s(four, splat_i32(0x204081)), splat_i32(0x01010101)), 4))
+
+
+@inlined
+def five_bits(p):
+    """8 vectors of 5-bit codes: 32 fifth bits of each row at p, their nibbles behind."""
+    packed, bits, low = load_quads(p + 64, 4), load_i32s(p), splat_i8(15)
+    quads = and_i8s(packed, low) + and_i8s(shifted(packed, 4), low)
+    fifths = (
+        fifth_bits(bits, 0), fifth_bits(bits, 1), fifth_bits(bits, 2), fifth_bits(bits, 3),
+        fifth_bits(bits, 4), fifth_bits(bits, 5), fifth_bits(bits, 6), fifth_bits(bits, 7),
+    )  # fmt: skip
+    return or_i8s(quads, fifths)
+
+
+@inlined
+def q5_0(p, k):
+    return five_bits(p + 32), (load_f16s(p),), None
+
+
+@inlined
+def q5_1(p, k):
+    return five_bits(p + 64), (load_f16s(p),), (load_f16s(p + 32),)
+
+
+@inlined
 def k_scales(p, k):
     """Six-bit scale and min number k of 8, packed in 12 bytes, as floats (Q4_K, Q5_K)."""
     first, second, third = load_i32s(p), load_i32s(p + 64), load_i32s(p + 128)
@@ -94,6 +133,49 @@ def q4_k(p, k):
     packed = load_quads(p + 256 + 512 * (k >> 1), 8)
     quads = and_i8s(shifted(packed, 4 * (k & 1)), splat_i8(15))
     return quads, (mul(scale, load_f16s(p)),), (neg(mul(least, load_f16s(p + 32))),)
+
+
+@inlined
+def q5_k(p, k):
+    scale, least = k_scales(p + 64, k)
+    nibbles = and_i8s(shifted(load_quads(p + 768 + 512 * (k >> 1), 8), 4 * (k & 1)), splat_i8(15))
+    fifths = and_i32s(shr_i32s(as_i32s(load_quads(p + 256, 8)), k), splat_i32(0x01010101))
+    quads = or_i8s(nibbles, as_i8s(shl_i32s(fifths, 4)))
+    return quads, (mul(scale, load_f16s(p)),), (neg(mul(least, load_f16s(p + 32))),)
+
+
+@inlined
+def two_bits(p, k):
+    """2-bit codes of part k of 8: four parts share 32 bytes of each row."""
+    return and_i8s(shifted(load_quads(p + 512 * (k >> 2), 8), 2 * (k & 3)), splat_i8(3))
+
+
+@inlined
+def q2_k(p, k):
+    packed = load_i32s(p + 64 * (k >> 1))
+    first, second = byte_lane(packed, 2 * (k & 1)), byte_lane(packed, 2 * (k & 1) + 1)
+    d, dmin, low = load_f16s(p + 1280), neg(load_f16s(p + 1312)), splat_i32(15)
+    scales = mul(d, to_f32s(and_i32s(first, low))), mul(d, to_f32s(and_i32s(second, low)))
+    mins = mul(dmin, to_f32s(shr_i32s(first, 4))), mul(dmin, to_f32s(shr_i32s(second, 4)))
+    return two_bits(p + 256, k), scales, mins
+
+
+@inlined
+def q3_scale(p, k, i):
+    """Six-bit scale 2k + i, less 32: 16 nibbles in 8 bytes, then 16 pairs of upper bits in 4."""
+    byte = 2 * (k & 1) + i
+    low = shr_i32s(load_i32s(p + 64 * (k >> 1 & 1)), 8 * byte + 4 * (k >> 2))
+    high = shr_i32s(load_i32s(p + 128), 8 * byte + 2 * (k >> 1))
+    six = or_i32s(and_i32s(low, splat_i32(15)), shl_i32s(and_i32s(high, splat_i32(3)), 4))
+    return to_f32s(add_i32s(six, splat_i32(-32)))
+
+
+@inlined
+def q3_k(p, k):
+    thirds = and_i32s(shr_i32s(as_i32s(load_quads(p, 8)), k), splat_i32(0x01010101))
+    quads = or_i8s(two_bits(p + 512, k), as_i8s(shl_i32s(thirds, 2)))
+    d = load_f16s(p + 1728)
+    return quads, (mul(d, q3_scale(p + 1536, k, 0)), mul(d, q3_scale(p + 1536, k, 1))), None
 
 
 @inlined
@@ -124,7 +206,13 @@ class Unpack:
 
 UNPACK = {
     "q4_0": Unpack(q4_0, 4, 1, 18),
+    "q4_1": Unpack(q4_1, 4, 1, 20),
+    "q5_0": Unpack(q5_0, 5, 1, 22),
+    "q5_1": Unpack(q5_1, 5, 1, 24),
     "q8_0": Unpack(q8_0, 8, 1, 34),
+    "q2_k": Unpack(q2_k, 2, 8, 84),
+    "q3_k": Unpack(q3_k, 3, 8, 110),
     "q4_k": Unpack(q4_k, 4, 8, 144),
+    "q5_k": Unpack(q5_k, 5, 8, 176),
     "q6_k": Unpack(q6_k, 6, 8, 210),
 }
