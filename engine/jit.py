@@ -28,6 +28,7 @@ from typing import Any
 from vatra.choices import Choice
 from vatra.engine.cpu_features import processor
 from vatra.errors import printable
+from vatra.quant import registry
 
 MAGIC = b"vatra kernel 1\n"
 KERNEL_BYTES = 2**24  # no kernel is larger
@@ -128,7 +129,8 @@ def _sources() -> list[Path]:
     """Every file of ours that decides what machine code a kernel becomes."""
     here = Path(__file__).parent
     own = [here / name for name in ("compiler.py", "jit.py", "simd.py")]
-    return sorted([*own, *(here / "kernels").glob("*.py")])
+    blocks = Path(registry.__file__).parent.glob("[a-z]*.py")  # how many bytes a block has
+    return sorted([*own, *(here / "kernels").glob("*.py"), *blocks])
 
 
 @cache

@@ -88,7 +88,7 @@ class Lowering:
 
     def new(self, tensor: Tensor) -> Place:
         rows = MAX_OUTPUTS if tensor.outputs_only else MAX_TOKENS
-        place = self._places[tensor] = self.arena.take(4 * tensor.width * (rows + self.tile) + 64)
+        place = self._places[tensor] = self.arena.take(4 * tensor.width * rows)
         return place
 
     def drop(self, tensor: Tensor) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from vatra import models
 from vatra.choices import Choice
-from vatra.engine import memory
+from vatra.engine import memory, numerics
 from vatra.engine.executor import Executor, KVType, Outputs, State
 from vatra.engine.generation import Steps
 from vatra.engine.sampling import Sampling, not_honoured
@@ -156,6 +156,7 @@ class Model:
         self._tokenizer = found
         self._lock = threading.Lock()
         self._closed = False
+        self._chat_lock = threading.Lock()  # two threads must not be given one session
         self._chat: Session | None = None
         self._chat_steps: Steps | None = None
         if n_ctx > plan.n_ctx_train:
@@ -229,7 +230,8 @@ class Model:
     def logits(self, ids: Iterable[int]) -> Array:
         """float32 (n_tokens, n_vocab): the logits after each of `ids`, from an empty cache.
 
-        Raises ContextFull for more tokens than the context holds.
+        Raises ContextFull for more tokens than the context holds, and an error that names the
+        tensor to blame where a logit is not finite.
         """
         ids = ids if isinstance(ids, np.ndarray) else list(ids)
         if len(ids) > self.n_ctx:
@@ -241,6 +243,7 @@ class Model:
             tokens = np.asarray(ids)
             for begin in range(0, len(ids), CHUNK):
                 found = self.run(state, tokens[begin : begin + CHUNK], begin, "all")
+                numerics.check_finite(found, self, tokens[: begin + len(found)].tolist())
                 out[begin : begin + len(found)] = found
         return out
 
@@ -291,12 +294,13 @@ class Model:
         sampling = self._sampling(sampling, values)
         template = template or self.chat_template
         ids = self.chat_ids(messages, template=template, **dict(template_kwargs or {}))
-        busy = self._chat_steps is not None and not self._chat_steps.closed
-        session = self._chat if self._chat is not None and not busy else self.session()
-        session.sync(ids)
-        steps = session.generate(sampling, max_tokens, [*_strings(stop), *template.stop])
-        if not busy:
-            self._chat, self._chat_steps = session, steps
+        with self._chat_lock:
+            busy = self._chat_steps is not None and not self._chat_steps.closed
+            session = self._chat if self._chat is not None and not busy else self.session()
+            session.sync(ids)
+            steps = session.generate(sampling, max_tokens, [*_strings(stop), *template.stop])
+            if not busy:
+                self._chat, self._chat_steps = session, steps
         return steps
 
     def chat_ids(

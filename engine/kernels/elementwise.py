@@ -169,5 +169,11 @@ def select_outputs(
         store_some_f32s(out + 4 * i, load_some_f32s(x + 4 * (skipped + i), left), left)
 
 
+KERNELS = {
+    made.__name__: made
+    for made in (add, silu_mul, rms_norm, rope, top_experts, weighted_sum, select_outputs)
+}
+
+
 def kernel(name: str) -> Callable[..., None]:
-    return globals()[name]  # type: ignore[no-any-return]
+    return KERNELS[name]

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vatra.engine.kernels.layout import OP_COUNTER, ROWS
+from vatra.engine.kernels.layout import OP_COUNTER, PART, ROWS
 from vatra.engine.kernels.unpack import UNPACK, inlined, tile_of
 from vatra.engine.simd import dot_tile, fetch_add, load_i32, load_i64, prefetch, store_rows, zeros
+from vatra.quant.registry import by_name
 
 AHEAD = 4096  # bytes that are asked for before they are needed
 
 
 def rows_times_tile(format: str, tokens: int) -> Callable[..., object]:
     """The product of one group of 16 rows and one tile, as `tokens` vectors."""
-    unpack = UNPACK[format]
-    part, bits, parts = unpack.part, unpack.bits, unpack.parts
-    block_bytes = ROWS * unpack.block_bytes
+    part, bits = UNPACK[format]
+    parts, block_bytes = by_name(format).block // PART, ROWS * by_name(format).block_bytes
 
     @inlined
     def product(w, x, x_scale, x_sum, n_blocks, tile, spans):
@@ -44,7 +44,7 @@ def rows_times_tile(format: str, tokens: int) -> Callable[..., object]:
 def kernel(format: str, tokens: str) -> Callable[..., None]:
     many = int(tokens)
     by_tile, by_one = rows_times_tile(format, many), rows_times_tile(format, 1)
-    parts, group_block = UNPACK[format].parts, ROWS * UNPACK[format].block_bytes
+    parts, group_block = by_name(format).block // PART, ROWS * by_name(format).block_bytes
 
     def matmul(
         op, run, thread, n_threads,

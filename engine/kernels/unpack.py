@@ -5,16 +5,15 @@ field of halves) follow each other, row by row. So lane r of a vector is row r. 
 
     part(p, k)  the k-th 32 weights of the block at address p, as (quads, scales, mins): 8 vectors
                 of unsigned bytes, 1 or 2 float vectors of scales, and as many mins, or None
-    zero        what to take from the bytes to get the integers that the scales multiply
 
-w = scale * (byte - zero), or scale * byte + min. The facts of each layout stand in `vatra.quant`.
+w = scale * byte + min or, without mins, scale * (byte - zero), the zero standing in `layout.FAST`.
+The facts of each format stand in `vatra.quant`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba import njit
 
@@ -194,25 +193,22 @@ def q6_k(p, k):
     return quads, (mul(d, to_f32s(first)), mul(d, to_f32s(second))), None
 
 
-@dataclass(frozen=True)
-class Unpack:
-    """How one format is unpacked; `parts` of 32 weights in a block of `block_bytes`."""
+class Unpack(NamedTuple):
+    """How one format is unpacked."""
 
     part: Callable[..., Any]
     bits: int  # the unsigned bytes are below 2^bits
-    parts: int
-    block_bytes: int
 
 
 UNPACK = {
-    "q4_0": Unpack(q4_0, 4, 1, 18),
-    "q4_1": Unpack(q4_1, 4, 1, 20),
-    "q5_0": Unpack(q5_0, 5, 1, 22),
-    "q5_1": Unpack(q5_1, 5, 1, 24),
-    "q8_0": Unpack(q8_0, 8, 1, 34),
-    "q2_k": Unpack(q2_k, 2, 8, 84),
-    "q3_k": Unpack(q3_k, 3, 8, 110),
-    "q4_k": Unpack(q4_k, 4, 8, 144),
-    "q5_k": Unpack(q5_k, 5, 8, 176),
-    "q6_k": Unpack(q6_k, 6, 8, 210),
+    "q4_0": Unpack(q4_0, 4),
+    "q4_1": Unpack(q4_1, 4),
+    "q5_0": Unpack(q5_0, 5),
+    "q5_1": Unpack(q5_1, 5),
+    "q8_0": Unpack(q8_0, 8),
+    "q2_k": Unpack(q2_k, 2),
+    "q3_k": Unpack(q3_k, 3),
+    "q4_k": Unpack(q4_k, 4),
+    "q5_k": Unpack(q5_k, 5),
+    "q6_k": Unpack(q6_k, 6),
 }
