@@ -9,18 +9,10 @@ from dataclasses import dataclass
 
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
-from vatra.models.config import (
-    count,
-    group,
-    layer_count,
-    must_be,
-    number,
-    per_head,
-    per_layer,
-    vocabulary_size,
-)
+from vatra.models.config import count
+from vatra.models.decoder import Decoder
 from vatra.models.plan import Plan, Tensor
-from vatra.models.rope import Rotation, Scaling, long_or_short, rotation
+from vatra.models.rope import Rotation, long_or_short, rotation
 from vatra.models.verbs import (
     add,
     attention,
@@ -38,23 +30,9 @@ from vatra.models.weights import Matrix, Vector, blocks, matrix, unused, vector
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Decoder):
     """The metadata keys below llama.*"""
 
-    n_vocab: int = vocabulary_size()
-    n_ctx_train: int = count("context_length")
-    n_layer: int = layer_count()
-    n_embd: int = count("embedding_length")
-    n_ff: tuple[int, ...] = per_layer("feed_forward_length")
-    n_head: tuple[int, ...] = per_layer("attention.head_count")
-    n_head_kv: tuple[int, ...] = per_layer(
-        "attention.head_count_kv", default="n_head", divides="n_head"
-    )
-    key_dim: int = per_head("attention.key_length", even=True)
-    value_dim: int = per_head("attention.value_length")
-    n_rot: int = count("rope.dimension_count", default="key_dim", equals="key_dim")
-    eps: float = number("attention.layer_norm_rms_epsilon", at_most=1.0)
-    causal: bool = must_be("attention.causal", True)
     n_expert: int = count("expert_count", default=0, at_least=0)
     n_expert_used: int = count(
         "expert_used_count",
@@ -62,7 +40,6 @@ class Config:
         at_least=lambda c: min(c["n_expert"], 1),
         at_most="n_expert",
     )
-    scaling: Scaling = group(Scaling)
 
 
 @dataclass(frozen=True)

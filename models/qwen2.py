@@ -6,18 +6,9 @@ from dataclasses import dataclass
 
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
-from vatra.models.config import (
-    count,
-    group,
-    layer_count,
-    must_be,
-    number,
-    per_head,
-    per_layer,
-    vocabulary_size,
-)
+from vatra.models.decoder import Decoder
 from vatra.models.plan import Plan, Tensor
-from vatra.models.rope import Rotation, Scaling, rotation
+from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (
     add,
     attention,
@@ -29,27 +20,6 @@ from vatra.models.verbs import (
     silu_mul,
 )
 from vatra.models.weights import Matrix, Vector, blocks, matrix, unused, vector
-
-
-@dataclass(frozen=True)
-class Config:
-    """The metadata keys below qwen2.*"""
-
-    n_vocab: int = vocabulary_size()
-    n_ctx_train: int = count("context_length")
-    n_layer: int = layer_count()
-    n_embd: int = count("embedding_length")
-    n_ff: tuple[int, ...] = per_layer("feed_forward_length")
-    n_head: tuple[int, ...] = per_layer("attention.head_count")
-    n_head_kv: tuple[int, ...] = per_layer(
-        "attention.head_count_kv", default="n_head", divides="n_head"
-    )
-    key_dim: int = per_head("attention.key_length", even=True)
-    value_dim: int = per_head("attention.value_length")
-    n_rot: int = count("rope.dimension_count", default="key_dim", equals="key_dim")
-    eps: float = number("attention.layer_norm_rms_epsilon", at_most=1.0)
-    causal: bool = must_be("attention.causal", True)
-    scaling: Scaling = group(Scaling)
 
 
 @dataclass(frozen=True)
@@ -78,7 +48,7 @@ class Weights:
     leftovers: tuple[str, ...] = unused("cls.*")
 
 
-def block(x: Tensor, w: Block, c: Config, turn: Rotation) -> Tensor:
+def block(x: Tensor, w: Block, c: Decoder, turn: Rotation) -> Tensor:
     h = rms_norm(x, w.attn_norm, c.eps)  # (n_embd,)
     q = rope(linear(h, w.attn_q, c.key_dim), turn)  # (n_head, key_dim)
     k = rope(linear(h, w.attn_k, c.key_dim), turn)  # (n_head_kv, key_dim)
@@ -92,7 +62,7 @@ def block(x: Tensor, w: Block, c: Config, turn: Rotation) -> Tensor:
 
 def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
     """The plan of a file of architecture qwen2, to be run with contexts of `n_ctx` tokens."""
-    c = config.read(Config, checkpoint, "qwen2")
+    c = config.read(Decoder, checkpoint, "qwen2")
     w = weights.read(Weights, checkpoint, "qwen2", c)
     turn = rotation(c.n_rot, c.scaling, interleaved=False)
     plan = Plan("qwen2", c.n_vocab, c.n_ctx_train, leftovers=w.leftovers)
