@@ -139,6 +139,12 @@ def test_chat_reuses_and_never_disturbs(model: Model) -> None:
     assert any("no chat template" in note for note in model.notes)
 
 
+@pytest.mark.parametrize("messages", ["hello", ["hello"], [None]])
+def test_messages_that_are_none(model: Model, messages: Any) -> None:
+    with pytest.raises(UsageError, match="messages: got .* wanted a list such as"):
+        model.chat(messages)
+
+
 def test_two_threads(model: Model) -> None:
     found: list[list[int]] = []
 

@@ -255,7 +255,7 @@ def test_chat(vatra: Spawn, talker: Path) -> None:
     child.expect("forgotten")
     child.expect(PROMPT)
     child.send("Once upon a time\r")
-    child.expect(r"prompt (\d+) tokens \((\d+) more reused\)")
+    child.expect(r"prompt (\d+) tokens? \((\d+) more reused\)")
     assert int(child.match[1]) + int(child.match[2]) == first
     child.expect(PROMPT)
     child.sendeof()
@@ -272,7 +272,7 @@ def test_a_question_of_several_lines(vatra: Spawn, talker: Path) -> None:
         child.expect("forgotten")
         child.expect(PROMPT)
         child.send(keys)
-        child.expect(r"prompt (\d+) tokens(?: \((\d+) more)?")
+        child.expect(r"prompt (\d+) tokens?(?: \((\d+) more)?")
         counts.append(int(child.match[1]) + int(child.match[2] or 0))
     typed_apart, alt_enter, pasted = counts
     assert alt_enter == pasted >= typed_apart
