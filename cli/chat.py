@@ -24,6 +24,10 @@ def command(
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What the model is told beforehand.")
     ] = None,
+    chat_template: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A Jinja template to use instead of the model's."),
+    ] = None,
     max_tokens: options.MaxTokens = None,
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
@@ -52,6 +56,7 @@ def command(
     with waiting():
         import vatra
         from vatra.formats import template_process
+        from vatra.formats.chat_template import for_model
 
         template_process.SHARED.start()  # while the model is loaded
         loaded = vatra.load(path, backend=backend.value, threads=threads, ctx=ctx, kv=kv.value)
@@ -68,7 +73,8 @@ def command(
             penalty_last_n=penalty_last_n,
             seed=seed,
         )
-        conversation = vatra.Conversation(loaded, system=system)
+        template = chat_template and for_model(loaded.checkpoint, loaded.tokenizer, chat_template)
+        conversation = vatra.Conversation(loaded, system=system, template=template or None)
         tell_notes(loaded)
     read_line = _line_reader()
     terminal.note("/help lists the commands, Ctrl-D leaves", dim=True)

@@ -32,7 +32,7 @@ def way(format: WeightFormat) -> Way:
     """The fastest way there is."""
     name = format.name
     if name in FLOATS:
-        return Way(name, None, "as it lies in the file")
+        return Way(name, None, "as they lie in the file")
     if name in FAST:
         return Way(name, FAST[name], "16 rows interleaved")
     return Way("f16", None, f"decoded to f16 when loaded: {name} has no kernel of its own yet")

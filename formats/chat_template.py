@@ -131,8 +131,12 @@ def encode(segments: Iterable[Segment], tokenizer: Tokenizer) -> list[int]:
     return ids
 
 
-def for_model(checkpoint: Checkpoint, tokenizer: Tokenizer) -> ChatTemplate:
-    """The template of a file, or a built-in one that its vocabulary suits."""
+def for_model(checkpoint: Checkpoint, tokenizer: Tokenizer, own: str = "") -> ChatTemplate:
+    """The template of a file, or a built-in one that its vocabulary suits.
+
+    `own` is the path of a template that a person wants instead. Raises BadFile where that is no
+    UTF-8, OSError where it can not be read.
+    """
     names: dict[str, Any] = {
         name: "" if token is None else _text(tokenizer, token)
         for name, token in (
@@ -143,6 +147,8 @@ def for_model(checkpoint: Checkpoint, tokenizer: Tokenizer) -> ChatTemplate:
         )
     }
     control = control_texts(tokenizer)
+    if own:
+        return ChatTemplate(_read(own), **names, control=control, path=own)
     source = checkpoint.get(KEY, str, None)
     stop: tuple[str, ...] = ()
     note = ""
@@ -160,6 +166,15 @@ def for_model(checkpoint: Checkpoint, tokenizer: Tokenizer) -> ChatTemplate:
     return ChatTemplate(
         source, **names, control=control, path=checkpoint.path, stop=stop, note=note
     )
+
+
+def _read(path: str) -> str:
+    with open(path, "rb") as file:
+        data = file.read(MOST_TEMPLATE_BYTES + 1)  # a longer one is refused by its size
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadFile(path, "not UTF-8", field="template", byte=error.start) from None
 
 
 def control_texts(tokenizer: Tokenizer) -> list[str]:

@@ -326,6 +326,26 @@ def test_chat_without_a_terminal(talker: Path) -> None:
     assert "/clear" in done.stderr and "/clear" not in done.stdout
 
 
+def test_a_template_of_ones_own(talker: Path, tmp_path: Path) -> None:
+    import subprocess
+
+    def chat(template: bytes) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "own.jinja").write_bytes(template)
+        return subprocess.run(
+            [sys.executable, "-m", "vatra", "chat", "-m", str(talker), *REFERENCE, *GREEDY,
+             "--chat-template", str(tmp_path / "own.jinja"), "-n", "6"],
+            cwd=ROOT, input="Once upon a time\n", text=True, capture_output=True, timeout=60,
+        )  # fmt: skip
+
+    done = chat(b"{{ messages[-1].content }}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(", there was a"), "the prompt is the message alone"
+    for broken, said in ((b"{% if %}", "tokenizer.chat_template line 1"), (b"\xff", "not UTF-8")):
+        done = chat(broken)
+        assert done.returncode == 65
+        assert done.stderr.count("\n") == 1 and said in done.stderr and "own.jinja" in done.stderr
+
+
 # ---- what is printed -----------------------------------------------------------------------------
 
 
