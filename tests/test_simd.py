@@ -66,6 +66,7 @@ from vatra.engine.simd import (
     load_tile_some,
     max_f32s,
     mul,
+    mul_i32s,
     neg,
     or_i8s,
     or_i32s,
@@ -359,16 +360,28 @@ def test_bits() -> None:
             store_i32s(out + 24 * n + i, as_i32s(and_i8s(p, q)))
             store_i32s(out + 28 * n + i, as_i32s(or_i8s(as_i8s(a), q)))
             store_i32s(out + 32 * n + i, as_i32s(xor_i8s(p, splat_i8(count - 128))))
+            store_i32s(out + 36 * n + i, mul_i32s(a, b))
 
     run = compiled(kernel)
     rng = np.random.default_rng(5)
     x, y = rng.integers(-(2**31), 2**31, (2, 1024)).astype(np.int32)
     for count in (0, 1, 4, 8, 24, 31):
-        out = np.zeros((9, 1024), np.int32)
+        out = np.zeros((10, 1024), np.int32)
         run(at(x), at(y), count, at(out), 1024)
         flipped = (x.view(np.uint8) ^ np.uint8((count - 128) & 255)).view(np.int32)
         logical = (x.view(np.uint32) >> np.uint32(count)).view(np.int32)
-        wanted = (x + y, x & y, x | y, logical, x >> count, x << count, x & y, x | y, flipped)
+        wanted = (
+            x + y,
+            x & y,
+            x | y,
+            logical,
+            x >> count,
+            x << count,
+            x & y,
+            x | y,
+            flipped,
+            x * y,
+        )
         for found, values in zip(out, wanted, strict=True):
             same(found, values)
 
