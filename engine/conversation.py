@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vatra.engine.generation import Steps
+from vatra.engine.generation import Steps, stop_strings
 from vatra.engine.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Conversation:
         """
         messages: list[Message] = [*self.messages, {"role": "user", "content": text}]
         ids = self.model.chat_ids(messages, template=self.template, **self._template_kwargs)
-        stops = [*([stop] if isinstance(stop, str) else stop), *self.template.stop]
+        stops = [*stop_strings(stop), *self.template.stop]
         if self._answer is not None:
             self._answer.close()
         self.session.sync(ids, progress)

@@ -51,6 +51,11 @@ class Statistics:
         return self.generated_tokens / self.generated_s if self.generated_s else 0.0
 
 
+def stop_strings(stop: Sequence[str]) -> Sequence[str]:
+    """What was given as `stop`, a single string as a list of one."""
+    return (stop,) if isinstance(stop, str) else stop
+
+
 class StopStrings:
     """Lets text through up to the first of some strings, and holds back what may become one.
 
@@ -58,8 +63,7 @@ class StopStrings:
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
-        if isinstance(stops, str):
-            stops = (stops,)
+        stops = stop_strings(stops)
         for i, stop in enumerate(stops):
             if not isinstance(stop, str) or not stop:
                 raise UsageError(f"stop[{i}]: got {stop!r}, wanted a string that is not empty")

@@ -16,7 +16,7 @@ from vatra import models
 from vatra.choices import Choice
 from vatra.engine import memory, numerics
 from vatra.engine.executor import Executor, KVType, Outputs, State
-from vatra.engine.generation import Steps
+from vatra.engine.generation import Steps, stop_strings
 from vatra.engine.sampling import Sampling, not_honoured
 from vatra.engine.session import CHUNK, ContextFull, Session
 from vatra.errors import OutOfMemory, UnsupportedFile, UsageError
@@ -298,7 +298,7 @@ class Model:
             busy = self._chat_steps is not None and not self._chat_steps.closed
             session = self._chat if self._chat is not None and not busy else self.session()
             session.sync(ids)
-            steps = session.generate(sampling, max_tokens, [*_strings(stop), *template.stop])
+            steps = session.generate(sampling, max_tokens, [*stop_strings(stop), *template.stop])
             if not busy:
                 self._chat, self._chat_steps = session, steps
         return steps
@@ -355,7 +355,3 @@ class Model:
         from dataclasses import asdict
 
         return Sampling.from_metadata({}, self.path, **{**asdict(sampling), **values})
-
-
-def _strings(stop: Sequence[str]) -> Sequence[str]:
-    return (stop,) if isinstance(stop, str) else stop
