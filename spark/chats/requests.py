@@ -1,0 +1,95 @@
+"""How a story is asked for, and the line that leads to it."""
+
+from __future__ import annotations
+
+STORY_ASKS = (
+    "Tell me a story.",
+    "Tell me a story, please.",
+    "Please tell me a story.",
+    "Can you tell me a story?",
+    "I want a story.",
+    "A story, please!",
+    "Could you tell me a short story?",
+    "Can you make up a bedtime story?",
+    "Tell me a bedtime story.",
+    "I would like to hear a story.",
+    "Write a short story.",
+    "Story time!",
+    "Do you know a story?",
+    "Make up a story for me.",
+    "Tell a story.",
+    "Write me a story.",
+    "Let's hear a story.",
+    "Give me a story.",
+    "I'm bored. Tell me a story.",
+    "Can I have a story?",
+    "Tell me a nice story.",
+    "Tell me a funny story.",
+    "I cannot sleep. Tell me a story.",
+    "Tell me something about somebody. A story!",
+)
+ABOUT_ASKS = (
+    "Tell me a story about {}.",
+    "Tell me a story about {}, please.",
+    "Please tell me a story about {}.",
+    "Write a short story about {}.",
+    "Write a story about {}.",
+    "Can you tell me a story about {}?",
+    "I want a story about {}.",
+    "A story about {}, please.",
+    "Make up a story about {}.",
+    "Do you know a story about {}?",
+    "A bedtime story about {}, please.",
+    "I would like a story about {}.",
+    "Can you write a little story about {}?",
+    "Story about {}",
+    "Tell me about {} in a story.",
+    "Could you make up a bedtime story about {}?",
+    "Give me a short story about {}.",
+    "Let's have a story about {}.",
+)
+HERO_ASKS = (
+    "A story with {}, please.",
+    "Tell me a story with somebody called {}.",
+    "Tell me a story in which {} is the hero.",
+    "Can you tell a story with {} in it?",
+    "I want a story with {}.",
+    "Write a story about somebody named {}.",
+    "A story about {}, please.",
+    "Tell me a story about {}.",
+    "Write a short story with {}.",
+    "Please make up a story about {}.",
+    "My name is {0}. Tell me a story about me, {0}.",
+)
+LEADS = (
+    "Here is a story.",
+    "Here is a little story.",
+    "Here is a story for you.",
+    "Of course! Here is a story.",
+    "Listen to this story.",
+    "I know a story. Here it is.",
+    "With pleasure! Here is a short story.",
+)
+ABOUT_LEADS = (
+    "Here is a story about {}.",
+    "Here is a little story about {}.",
+    "This is a story about {}.",
+    "Of course! Here is a story about {}.",
+    "Sure, here is a story about {}.",
+)
+MORE_STORIES = (
+    "Another one!",
+    "Another one, please.",
+    "Tell me another story.",
+    "One more story, please.",
+    "More!",
+    "Tell me more.",
+    "Again!",
+    "One more!",
+    "Can you tell me another one?",
+    "And another story?",
+    "I want another story.",
+    "That was nice. Tell me another one.",
+)
+OPENING = "Once upon a time"
+OPENING_ASKS = (OPENING, OPENING + "...", OPENING + ",", "once upon a time", OPENING + " there was")
