@@ -2,6 +2,7 @@
 
     python bench/compare.py MODEL.gguf --threads 2 --json OUT.json
 
+Without a file it is Spark, the toy that comes with Vatra: the smallest case, where overhead counts.
 Every engine has a process of its own that loads the model once and stays; measurements alternate
 A B A B, so that a busy machine is busy for all. Speeds are medians; a ratio is the median of the
 rounds' own ratios, ours over theirs.
@@ -29,6 +30,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+
+from vatra import spark
 
 Array = np.ndarray[Any, np.dtype[Any]]
 CHILD = Path(__file__).with_name("engines.py")
@@ -291,7 +294,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.gguf")
+    parser.add_argument("models", nargs="*", type=Path, metavar="MODEL.gguf")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--prefill", type=int, default=256, help="tokens (%(default)s)")
     parser.add_argument("--decode", type=int, default=64, help="tokens (%(default)s)")
@@ -307,6 +310,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--alone", action="store_true", help="no peer: only vatra")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write everything there")
     given = parser.parse_args(arguments)
+    given.models = given.models or [spark.path()]
     for name in ("threads", "prefill", "decode", "rounds"):
         if getattr(given, name) < 1:
             parser.error(f"--{name} must be at least 1")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vatra.cli import options, terminal
-from vatra.cli.run import statistics, stream, tell_notes
+from vatra.cli.run import statistics, stream, tell_notes, tell_toy
 
 HELP = """\
 /help      this list
@@ -50,6 +50,8 @@ def command(
     Ctrl-C stops the answer, Ctrl-D or /bye leaves, /help tells the rest.
     """
     path = options.model_path(model)
+    if model is None:
+        tell_toy(path)
 
     from vatra.cli.progress import waiting
 

@@ -38,7 +38,7 @@ def command(
 
     Instruction set, threads, kernels, cache folder, versions: each with its reason.
     """
-    choices = _versions()
+    choices = [*_versions(), _usual_model()]
     for name in REPORTERS:
         try:
             reporter: Reporter = import_module(name)
@@ -76,6 +76,22 @@ def _versions() -> list[Choice]:
         except PackageNotFoundError:
             found.append(Choice(library, "missing", "pip install it: vatra needs it"))
     return found
+
+
+def _usual_model() -> Choice:
+    """What answers where -m names no model."""
+    import os
+
+    from vatra import spark
+    from vatra.errors import MissingFile
+
+    named = os.environ.get("VATRA_MODEL")
+    if named:
+        return Choice("model", named, "named by VATRA_MODEL")
+    try:
+        return Choice("model", str(spark.path()), "a toy that comes with vatra; -m names another")
+    except MissingFile as error:
+        return Choice("model", "missing", str(error))
 
 
 def _model(path: str) -> list[Choice]:

@@ -24,7 +24,7 @@ SHOWN_CHARACTERS = 100
 
 def command(
     file: Annotated[
-        str | None, typer.Argument(metavar="FILE", help="The GGUF file, or give it with -m.")
+        str | None, typer.Argument(metavar="FILE", help="The GGUF file, unless -m names it.")
     ] = None,
     model: options.Model = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor.")] = False,
@@ -33,7 +33,7 @@ def command(
     """Show what a model file holds, without evaluating it."""
     from vatra.formats import gguf
 
-    checkpoint = gguf.read(options.model_path(file or model))
+    checkpoint = gguf.read(options.model_path(model if file is None else file))
     if as_json:
         terminal.write_line(json.dumps(_as_dict(checkpoint, tensors), allow_nan=False))
     else:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vatra import spark
 from vatra.errors import UsageError
 
 
@@ -27,7 +28,13 @@ class KVFormat(StrEnum):
 
 Model = Annotated[
     str | None,
-    typer.Option("-m", "--model", metavar="FILE", envvar="VATRA_MODEL", help="The GGUF file."),
+    typer.Option(
+        "-m",
+        "--model",
+        metavar="FILE",
+        envvar="VATRA_MODEL",
+        help="The GGUF file. [default: the toy that comes with Vatra]",
+    ),
 ]
 Threads = Annotated[
     int | None,
@@ -59,12 +66,19 @@ MaxTokens = Annotated[
 ]
 Temperature = Annotated[
     float | None,
-    typer.Option(metavar="T", min=0.0, help="0 always takes the likeliest token. [default: 0.8]"),
+    typer.Option(
+        metavar="T",
+        min=0.0,
+        help="0 always takes the likeliest token. [default: the file's, else 0.8]",
+    ),
 ]
 TopK = Annotated[
     int | None,
     typer.Option(
-        "--top-k", metavar="K", min=0, help="Choose among the K likeliest; 0 is all. [default: 40]"
+        "--top-k",
+        metavar="K",
+        min=0,
+        help="Choose among the K likeliest; 0 is all. [default: the file's, else 40]",
     ),
 ]
 TopP = Annotated[
@@ -74,7 +88,7 @@ TopP = Annotated[
         metavar="P",
         min=0.0,
         max=1.0,
-        help="Choose among the likeliest that sum to P; 1 is all. [default: 0.95]",
+        help="Choose among the likeliest that sum to P; 1 is all. [default: the file's, else 0.95]",
     ),
 ]
 MinP = Annotated[
@@ -84,12 +98,17 @@ MinP = Annotated[
         metavar="P",
         min=0.0,
         max=1.0,
-        help="Leave out what is below P times the likeliest; 0 is none. [default: 0.05]",
+        help="Leave out what is below P times the likeliest; 0 is none. "
+        "[default: the file's, else 0.05]",
     ),
 ]
 RepeatPenalty = Annotated[
     float | None,
-    typer.Option("--repeat-penalty", metavar="X", help="Above 1 avoids repeating. [default: 1.0]"),
+    typer.Option(
+        "--repeat-penalty",
+        metavar="X",
+        help="Above 1 avoids repeating. [default: the file's, else 1.0]",
+    ),
 ]
 FrequencyPenalty = Annotated[
     float | None,
@@ -113,7 +132,7 @@ PenaltyLastN = Annotated[
         "--penalty-last-n",
         metavar="N",
         min=-1,
-        help="Tokens back that penalties see; -1 is all. [default: 64]",
+        help="Tokens back that penalties see; -1 is all. [default: the file's, else 64]",
     ),
 ]
 Seed = Annotated[
@@ -132,11 +151,9 @@ Stats = Annotated[
 
 
 def model_path(model: str | None) -> Path:
-    """The model file that was asked for; raises UsageError, saying how to get one, if none was."""
+    """The model file that was asked for, else the toy; raises MissingFile if that is not there."""
+    if model is None:
+        return spark.path()
     if not model:
-        raise UsageError(
-            "no model: name a GGUF file with -m FILE, or in VATRA_MODEL; thousands are offered "
-            "at https://huggingface.co/models?library=gguf (a Q4_K_M of 1 to 8 billion "
-            "parameters suits most machines)"
-        )
+        raise UsageError("the name of the model is empty: give a GGUF file with -m FILE")
     return Path(model)

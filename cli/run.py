@@ -12,12 +12,15 @@ from vatra.cli import options, terminal
 from vatra.errors import BadFile, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vatra.cli.progress import Waiting
     from vatra.cli.terminal import Interrupt
     from vatra.engine.generation import Steps
     from vatra.engine.model import Model
     from vatra.engine.sampling import Sampling
 
+REAL_MODELS = "https://huggingface.co/models?library=gguf"
 # More text than any context holds; reading on would only use memory up.
 MOST_PROMPT_BYTES = 16 << 20
 ENDINGS = {
@@ -60,6 +63,8 @@ def command(
     """
     path = options.model_path(model)
     text = prompt_text(prompt)
+    if model is None:
+        tell_toy(path)
 
     from vatra.cli.progress import waiting
 
@@ -98,7 +103,7 @@ def prompt_text(prompt: str | None) -> str:
     if prompt is not None and prompt != "-":
         return _decoded(os.fsencode(prompt), "the command line")
     if sys.stdin is None or (prompt is None and terminal.is_terminal(sys.stdin)):
-        raise UsageError('no prompt: give one, as in vatra run -m FILE "Once upon a time"')
+        raise UsageError('no prompt: give one, as in vatra run "Once upon a time"')
     data = sys.stdin.buffer.read(MOST_PROMPT_BYTES + 1)
     if len(data) > MOST_PROMPT_BYTES:
         raise UsageError(f"the prompt on standard input is longer than {MOST_PROMPT_BYTES} bytes")
@@ -132,6 +137,20 @@ def stream(steps: Steps, shown: Waiting, interrupt: Interrupt) -> None:
         shown.clear()
         if last != "\n":
             terminal.write_line()
+
+
+def tell_toy(path: Path) -> None:
+    """Say on standard error that the toy at `path` answers, as nobody named another model."""
+    from vatra.formats import gguf
+
+    with gguf.read(path) as toy:
+        name = toy.get("general.name", str, path.stem)
+        millions = toy.n_parameters / 1e6
+    terminal.note(
+        f"{name}, a toy of {millions:.0f} million weights that comes with Vatra; "
+        f"-m FILE or VATRA_MODEL names a real model ({REAL_MODELS})",
+        dim=True,
+    )
 
 
 def tell_notes(model: Model) -> None:

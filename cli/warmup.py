@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
-from vatra.cli import options, terminal
+import typer
+
+from vatra.cli import terminal
 
 
-def command(model: options.Model = None) -> None:
+def command(
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", metavar="FILE", envvar="VATRA_MODEL", help="The GGUF file."),
+    ] = None,
+) -> None:
     """Compile the kernels ahead of the first answer.
 
     With a model those that it needs, without one all that there are.
@@ -19,7 +27,7 @@ def command(model: options.Model = None) -> None:
         if model:
             import vatra
 
-            vatra.load(options.model_path(model), backend="cpu").session()
+            vatra.load(model, backend="cpu").session()
         else:
             from vatra import quant
             from vatra.engine import cpu, jit

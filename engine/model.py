@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vatra import models
+from vatra import models, spark
 from vatra.choices import Choice
 from vatra.engine import memory, numerics
 from vatra.engine.executor import Executor, KVType, Outputs, State
@@ -43,13 +43,13 @@ WORKING_BYTES = 64 * 2**20  # activations, compiled kernels, tables
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     backend: str = "cpu",
     threads: int | None = None,
     ctx: int | None = None,
     kv: KVType = "f16",
 ) -> Model:
-    """The model in a GGUF file, ready to evaluate.
+    """The model in a GGUF file, without one the toy that comes with Vatra, ready to evaluate.
 
     `backend` is "cpu" (compiled kernels) or "reference" (numpy); `ctx` the tokens of context, by
     default what the file says as far as memory allows; `kv` the precision of the KV cache. Raises
@@ -61,7 +61,7 @@ def load(
         raise UsageError(f"kv: got {kv!r}, wanted f16 or f32")
     _check_count("threads", threads, 1024)
     _check_count("ctx", ctx, 2**31 - 1)
-    checkpoint = gguf.read(path)
+    checkpoint = gguf.read(spark.path() if path is None else path)
     try:
         return _open(checkpoint, backend, threads, ctx, kv)
     except BaseException:

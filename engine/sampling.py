@@ -62,7 +62,7 @@ class Sampling:
         Raises BadFile for a recommendation outside its range, UsageError for a given value.
         """
         chosen: dict[str, Any] = {}
-        for key, name in _RECOMMENDED.items():
+        for key, name in RECOMMENDED.items():
             if key in metadata:
                 try:
                     cls(**{name: metadata[key]})
@@ -94,7 +94,7 @@ _COUNTS: dict[str, tuple[int, int]] = {
     "penalty_last_n": (-1, MAX_COUNT),
     "seed": (0, MAX_SEED),
 }
-_RECOMMENDED = {
+RECOMMENDED = {  # metadata keys, and the fields that they set
     "general.sampling.temp": "temperature",
     "general.sampling.top_k": "top_k",
     "general.sampling.top_p": "top_p",
@@ -106,7 +106,7 @@ _RECOMMENDED = {
 
 def not_honoured(metadata: Mapping[str, Any]) -> list[str]:
     """The `general.sampling.*` keys of a file that ask for what this sampler does not do."""
-    return [k for k in metadata if k.startswith("general.sampling.") and k not in _RECOMMENDED]
+    return [k for k in metadata if k.startswith("general.sampling.") and k not in RECOMMENDED]
 
 
 def _number(name: str, value: object, low: float, high: float) -> float:

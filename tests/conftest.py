@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import vatra.spark
+
 _SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
@@ -18,6 +20,12 @@ def shared() -> Path:
     if not (_SHARED / "golden").is_dir():
         pytest.skip("needs the folder of expected values beside the checkout (../shared)")
     return _SHARED
+
+
+@pytest.fixture(scope="session")
+def spark() -> Path:
+    """The file of the small real model that comes with the project."""
+    return vatra.spark.path()
 
 
 class GgufBytes:

@@ -23,7 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def model(shared: Path) -> Iterator[Model]:
+def model(spark: Path) -> Iterator[Model]:
+    with vatra.load(spark, backend="reference") as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def stories(shared: Path) -> Iterator[Model]:
+    """Another model, whose answers are known, without a chat template."""
     with vatra.load(shared / "models" / "stories260K-f32.gguf", backend="reference") as loaded:
         yield loaded
 
@@ -47,14 +54,19 @@ def test_importing_is_cheap_and_submodules_come_by_themselves() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_generate_text(model: Model, shared: Path) -> None:
-    steps = model.generate("Once upon a time", temperature=0, max_tokens=60)
+def test_the_model_that_comes_with_it(spark: Path) -> None:
+    with vatra.load(backend="reference") as model:
+        assert model.path == str(spark)
+
+
+def test_generate_text(stories: Model, shared: Path) -> None:
+    steps = stories.generate("Once upon a time", temperature=0, max_tokens=60)
     pieces = [step.text for step in steps]
     written = (shared / "golden" / "stories260K.txt").read_text()
     assert written.startswith(" Once upon a time" + "".join(pieces))
     assert len(pieces) == 60
     assert steps.finish_reason == "length"
-    assert all(step <= 0 for step in (s.logprob for s in model.generate("A", max_tokens=5)))
+    assert all(step <= 0 for step in (s.logprob for s in stories.generate("A", max_tokens=5)))
 
 
 def test_generate_from_ids(model: Model) -> None:
@@ -67,9 +79,9 @@ def test_generate_from_ids(model: Model) -> None:
 @pytest.mark.parametrize(
     "stop", [[" girl"], ["lit", " girl named"], " girl", ["Lily. She"], ["a l"]]
 )
-def test_stop(model: Model, stop: Any) -> None:
+def test_stop(stories: Model, stop: Any) -> None:
     expected = ", there was a little girl named Lily. She loved to play outside in the park."
-    steps = model.generate("Once upon a time", temperature=0, max_tokens=100, stop=stop)
+    steps = stories.generate("Once upon a time", temperature=0, max_tokens=100, stop=stop)
     text = "".join(step.text for step in steps)
     first = min(expected.find(s) for s in ([stop] if isinstance(stop, str) else stop))
     assert text == expected[:first]
@@ -104,7 +116,7 @@ def test_sessions_reuse_a_conversation(model: Model) -> None:
 
 def test_a_conversation_goes_on_after_an_interrupt(model: Model) -> None:
     conversation = vatra.Conversation(model)
-    steps = conversation.say("Hello", vatra.Sampling(temperature=0))
+    steps = conversation.say("Tell me a story", vatra.Sampling(temperature=0))
     shown = "".join(next(steps).text for _ in range(5))
     steps.close()
     assert conversation.messages[-1] == {"role": "assistant", "content": shown}
@@ -116,8 +128,8 @@ def test_a_conversation_goes_on_after_an_interrupt(model: Model) -> None:
     with pytest.raises(KeyboardInterrupt):
         conversation.say("More", progress=interrupt)
     assert conversation.messages == before
-    with pytest.raises(vatra.ContextFull, match="but the context holds 512"):
-        conversation.say("word " * 2000)
+    with pytest.raises(vatra.ContextFull, match=f"but the context holds {model.n_ctx}"):
+        conversation.say("word " * (model.n_ctx + 1))
     assert conversation.messages == before
     expected = model.chat_ids([*before, {"role": "user", "content": "More"}])
     answer = conversation.say("More", vatra.Sampling(temperature=0), max_tokens=4)
@@ -126,17 +138,17 @@ def test_a_conversation_goes_on_after_an_interrupt(model: Model) -> None:
     ]
 
 
-def test_chat_reuses_and_never_disturbs(model: Model) -> None:
+def test_chat_reuses_and_never_disturbs(stories: Model) -> None:
     messages = [{"role": "user", "content": "Tell me a story"}]
-    first = model.chat(messages, temperature=0, max_tokens=6)
+    first = stories.chat(messages, temperature=0, max_tokens=6)
     alone = [s.token for s in first]
-    second = model.chat(messages, temperature=0, max_tokens=6)
+    second = stories.chat(messages, temperature=0, max_tokens=6)
     assert second.statistics.reused_tokens > 10
     next(second)
-    other = model.chat([{"role": "user", "content": "Bye"}], temperature=0, max_tokens=6)
+    other = stories.chat([{"role": "user", "content": "Bye"}], temperature=0, max_tokens=6)
     next(other)
     assert [*second.tokens, *(s.token for s in second)] == alone
-    assert any("no chat template" in note for note in model.notes)
+    assert any("no chat template" in note for note in stories.notes)
 
 
 @pytest.mark.parametrize("messages", ["hello", ["hello"], [None]])
@@ -162,11 +174,11 @@ def test_two_threads(model: Model) -> None:
 def test_logits(model: Model) -> None:
     ids = model.tokenizer.encode("Once upon a time")
     found = model.logits(ids)
-    assert found.shape == (len(ids), 512) and found.dtype == np.float32
+    assert found.shape == (len(ids), model.plan.n_vocab) and found.dtype == np.float32
     assert model.logits(np.array(ids)).tolist() == found.tolist()
-    assert model.logits([]).shape == (0, 512)
-    with pytest.raises(UsageError, match="token 512 is outside"):
-        model.logits([512])
+    assert model.logits([]).shape == (0, model.plan.n_vocab)
+    with pytest.raises(UsageError, match=f"token {model.plan.n_vocab} is outside"):
+        model.logits([model.plan.n_vocab])
 
 
 def test_a_file_without_a_known_tokenizer(shared: Path) -> None:
@@ -203,9 +215,9 @@ def test_a_file_without_a_known_tokenizer(shared: Path) -> None:
         ({"ctx": True}, "ctx: got True"),
     ],
 )
-def test_wrong_options(shared: Path, given: dict[str, Any], message: str) -> None:
+def test_wrong_options(spark: Path, given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        vatra.load(shared / "models" / "stories260K-f32.gguf", **given)
+        vatra.load(spark, **given)
 
 
 def test_wrong_files(tmp_path: Path, shared: Path) -> None:
@@ -218,8 +230,8 @@ def test_wrong_files(tmp_path: Path, shared: Path) -> None:
         vatra.load(shared / "golden" / "archs" / "falcon-dense.gguf")
 
 
-def test_closed(shared: Path) -> None:
-    with vatra.load(shared / "models" / "stories260K-f32.gguf", backend="reference") as model:
+def test_closed(spark: Path) -> None:
+    with vatra.load(spark, backend="reference") as model:
         session = model.session()
         session.sync([1, 2])
     model.close()
@@ -227,9 +239,9 @@ def test_closed(shared: Path) -> None:
         session.sync([1, 3])
 
 
-def test_a_file_that_changes_while_in_use(shared: Path, tmp_path: Path) -> None:
+def test_a_file_that_changes_while_in_use(spark: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
-    path.write_bytes((shared / "models" / "stories260K-f32.gguf").read_bytes())
+    path.write_bytes(spark.read_bytes())
     with vatra.load(path, backend="reference") as model:
         session = model.session()
         session.sync([1, 2])
@@ -265,13 +277,14 @@ def test_context(
     assert choice.reason
 
 
-def test_a_longer_context_than_trained(shared: Path) -> None:
-    path = shared / "models" / "stories260K-f32.gguf"
-    with vatra.load(path, backend="reference", ctx=2000) as model:
-        assert model.n_ctx == model.session().n_ctx == 2000
-        assert any("longer than the 512" in note for note in model.notes)
+def test_a_longer_context_than_trained(spark: Path) -> None:
+    with vatra.load(spark, backend="reference") as model:
+        trained = model.n_ctx
+    with vatra.load(spark, backend="reference", ctx=4 * trained) as model:
+        assert model.n_ctx == model.session().n_ctx == 4 * trained
+        assert any(f"longer than the {trained}" in note for note in model.notes)
         assert model.session(ctx=10).n_ctx == 10
-    with vatra.load(path, backend="reference", ctx=512) as model:
+    with vatra.load(spark, backend="reference", ctx=trained) as model:
         assert not model.notes
 
 
@@ -313,7 +326,7 @@ def test_available_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-def test_a_limit_on_the_process(shared: Path) -> None:
+def test_a_limit_on_the_process(spark: Path) -> None:
     code = (
         "import resource, sys, vatra\n"
         "from vatra.engine import model\n"
@@ -324,8 +337,7 @@ def test_a_limit_on_the_process(shared: Path) -> None:
         "except vatra.OutOfMemory as error:\n"
         "    print(error)\n"
     )
-    path = shared / "models" / "stories260K-f32.gguf"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", code, str(spark)], cwd=ROOT, capture_output=True, text=True
     )
     assert "ulimit -v" in done.stdout, done.stderr

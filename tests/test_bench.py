@@ -191,6 +191,7 @@ def test_peers_are_read_from_the_command_line(
     assert (usual.name, usual.options, usual.environment) == ("usual", {}, {})
     assert (other.options, other.python) == ({"repack": False}, "py")
     assert other.environment == {"LLAMA_CPP_LIB_PATH": str(tmp_path.resolve())}
+    assert given.models == [model]
     for wrong, message in {
         "x=fast": "neither no-repack nor a folder",
         "vatra": "needs a name of its own",
@@ -198,6 +199,10 @@ def test_peers_are_read_from_the_command_line(
         with pytest.raises(SystemExit):
             compare.parse([str(model), "--peer", wrong])
         assert message in capsys.readouterr().err
+
+
+def test_without_a_file_it_is_the_toy(spark: Path) -> None:
+    assert compare.parse(["--alone"]).models == [spark]
 
 
 def test_vatra_is_measured_from_file_to_record(

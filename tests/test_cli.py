@@ -20,13 +20,15 @@ from vatra import quant
 from vatra.cli import app, chat, options, run, terminal
 from vatra.engine.kernels.layout import FAST as FAST_FORMATS
 from vatra.engine.kernels.layout import FLOATS
-from vatra.engine.sampling import Sampling
+from vatra.engine.sampling import RECOMMENDED, Sampling
 from vatra.engine.threads import allowed_cpus
 from vatra.errors import BadFile, IOFailed, MissingFile, OutOfMemory, UsageError, VatraError
 from vatra.formats import gguf
 
 ROOT = Path(__file__).parent.parent
 FAST = ["--backend", "reference"]  # no kernels to compile
+# All tokens are about as likely: the one that ends a text comes late.
+BABBLE = ["--temperature", "100", "--top-k", "0", "--top-p", "1", "--min-p", "0"]
 
 
 def vatra(
@@ -53,7 +55,13 @@ def one_error_line(done: subprocess.CompletedProcess[bytes]) -> str:
 
 
 @pytest.fixture
-def model(shared: Path) -> Path:
+def model(spark: Path) -> Path:
+    return spark
+
+
+@pytest.fixture
+def stories(shared: Path) -> Path:
+    """Another model, whose answers are known."""
     return shared / "models" / "stories260K-f32.gguf"
 
 
@@ -66,8 +74,8 @@ def story(shared: Path) -> str:
 # ---- run -----------------------------------------------------------------------------------------
 
 
-def test_run_prints_the_model_s_text_alone(model: Path, story: str) -> None:
-    done = vatra("run", "-m", model, "--temperature", "0", "-n", "60", "Once upon a time")
+def test_run_prints_the_model_s_text_alone(stories: Path, story: str) -> None:
+    done = vatra("run", "-m", stories, "--temperature", "0", "-n", "60", "Once upon a time")
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert text.endswith("\n") and len(text) > 100
@@ -85,10 +93,10 @@ def test_prompt_from_standard_input_is_the_same(model: Path) -> None:
     assert given.stderr == b"" or b"compil" in given.stderr
 
 
-def test_model_from_the_environment(model: Path, story: str) -> None:
+def test_model_from_the_environment(stories: Path, story: str) -> None:
     done = vatra(
         "run", "--temperature", "0", "-n", "8", *FAST, "Once upon a time",
-        environment={"VATRA_MODEL": str(model)},
+        environment={"VATRA_MODEL": str(stories)},
     )  # fmt: skip
     assert done.returncode == 0
     assert story.startswith(done.stdout.decode().removesuffix("\n"))
@@ -106,9 +114,9 @@ def test_seed_decides_the_text(model: Path) -> None:
     assert any(text(seed) != first for seed in ("2", "3"))
 
 
-def test_stop_text_is_not_printed(model: Path, story: str) -> None:
+def test_stop_text_is_not_printed(stories: Path, story: str) -> None:
     done = vatra(
-        "run", "-m", model, "--temperature", "0", "-n", "60", *FAST, "--stop", "Lily",
+        "run", "-m", stories, "--temperature", "0", "-n", "60", *FAST, "--stop", "Lily",
         "Once upon a time",
     )  # fmt: skip
     assert done.stdout.decode().rstrip("\n") == story.split("Lily")[0].rstrip("\n")
@@ -122,16 +130,16 @@ def test_a_format_without_a_kernel_is_told_once(model: Path, tmp_path: Path) -> 
         if form.can_encode and form.block <= 32 and form.name not in {*FAST_FORMATS, *FLOATS}
     )
     with gguf.read(model) as found:
-        tensors = dict(found.tensors)
+        tensors, count = dict(found.tensors), 0
         for name, tensor in found.tensors.items():
             if name.endswith(("attn_q.weight", "attn_k.weight")):
-                tensors[name] = dataclasses.replace(
-                    tensor, format=slow, data=slow.encode(tensor.decode())
-                )
+                data = slow.encode(tensor.decode())
+                tensors[name] = dataclasses.replace(tensor, format=slow, data=data)
+                count += 1
         gguf.write(tmp_path / "slow.gguf", found.metadata, tensors)
     done = vatra("run", "-m", tmp_path / "slow.gguf", "-n", "3", "Once")
     assert done.returncode == 0, done.stderr
-    told = rf"^note: 10 x {slow.name}: decoded to f16 .* no kernel"
+    told = rf"^note: {count} x {slow.name}: decoded to f16 .* no kernel"
     assert len(re.findall(told, done.stderr.decode(), re.M)) == 1
 
 
@@ -149,7 +157,7 @@ def test_end_of_the_pipe_is_no_error(model: Path) -> None:
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_within_a_second(model: Path, signal_number: signal.Signals) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "vatra", "run", "-m", model, *FAST, "Once upon a time"],
+        [sys.executable, "-m", "vatra", "run", "-m", model, *FAST, *BABBLE, "Once"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -168,9 +176,10 @@ def test_a_signal_stops_within_a_second(model: Path, signal_number: signal.Signa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "hello"], "-m FILE"),
-        (["chat"], "-m FILE"),
-        (["inspect"], "-m FILE"),
+        (["run", "-m", "", "hello"], "-m FILE"),
+        (["chat", "-m", ""], "-m FILE"),
+        (["inspect", ""], "-m FILE"),
+        (["run"], "empty"),
         (["run", "--frob", "hello"], "--frob"),
         (["frob"], "frob"),
         (["run", "-m", "x.gguf", "-n", "0", "hello"], "--max-tokens"),
@@ -356,8 +365,8 @@ def status_of(error: BaseException, monkeypatch: pytest.MonkeyPatch, prompt: str
 # ---- the other commands --------------------------------------------------------------------------
 
 
-def test_inspect(model: Path) -> None:
-    done = vatra("inspect", model, "--tensors")
+def test_inspect(stories: Path) -> None:
+    done = vatra("inspect", stories, "--tensors")
     assert done.returncode == 0
     text = done.stdout.decode()
     for expected in ("260,032", '"llama"', "tokenizer.ggml.bos_token_id = 1", "512 x 64"):
@@ -365,12 +374,12 @@ def test_inspect(model: Path) -> None:
     assert text.count("blk.4.") == 9
 
 
-def test_inspect_json(model: Path) -> None:
-    done = vatra("inspect", "--json", "--tensors", "-m", model)
+def test_inspect_json(stories: Path) -> None:
+    done = vatra("inspect", "--json", "--tensors", "-m", stories)
     assert done.returncode == 0 and done.stdout.count(b"\n") == 1
     found = json.loads(done.stdout)
     assert found["architecture"] == "llama" and found["parameters"] == 260032
-    assert found["bytes"] == model.stat().st_size
+    assert found["bytes"] == stories.stat().st_size
     assert found["metadata"]["tokenizer.ggml.tokens"]["length"] == 512
     assert sum(t["bytes"] for t in found["tensors"]) == 4 * 260032
     assert found["formats"] == [
@@ -384,14 +393,14 @@ def test_inspect_reads_a_vocabulary_without_tensors(shared: Path) -> None:
     assert b"bert, 30,522 tokens" in done.stdout
 
 
-def test_tokenize(model: Path, shared: Path) -> None:
+def test_tokenize(stories: Path, shared: Path) -> None:
     golden = json.loads((shared / "golden" / "stories260K-tokenize.json").read_text())
     text = "One day, Lily met a Shoggoth"
-    done = vatra("tokenize", "--json", "-m", model, text)
+    done = vatra("tokenize", "--json", "-m", stories, text)
     assert [row["id"] for row in json.loads(done.stdout)] == golden[text]
-    lines = vatra("tokenize", "-m", model, text).stdout.decode().splitlines()
+    lines = vatra("tokenize", "-m", stories, text).stdout.decode().splitlines()
     assert [int(line.split()[0]) for line in lines] == golden[text]
-    done = vatra("tokenize", "--json", "--no-bos", "-m", model, text)
+    done = vatra("tokenize", "--json", "--no-bos", "-m", stories, text)
     assert [row["id"] for row in json.loads(done.stdout)] == golden[text][1:]
 
 
@@ -408,8 +417,8 @@ def test_doctor_gives_reasons() -> None:
     assert all(row["name"] in text and row["value"] in text for row in choices.values())
 
 
-def test_doctor_tells_how_a_model_is_read(model: Path) -> None:
-    done = vatra("doctor", "--json", "-m", model)
+def test_doctor_tells_how_a_model_is_read(stories: Path) -> None:
+    done = vatra("doctor", "--json", "-m", stories)
     assert done.returncode == 0, done.stderr
     choices = {row["name"]: row for row in json.loads(done.stdout)}
     assert choices["kernel path"]["value"] == "36 x f32"
@@ -432,8 +441,12 @@ def test_bench_json(model: Path) -> None:
     assert done.stdout.count(b"\n") == 1
     found = json.loads(done.stdout)
     assert found["prefill_tokens_per_s"] > found["decode_tokens_per_s"] > 0
+    with gguf.read(model) as file:
+        matrices = sum(t.nbytes for t in file.tensors.values() if len(t.shape) == 2)
+        width = 2 * file.metadata["llama.attention.head_count_kv"] * 64
+        cache = 36 * file.metadata["llama.block_count"] * width * 2
     # All matrices once, one embedding row, and the KV cache of the 36 tokens before.
-    assert 4 * 225_000 < found["bytes_per_token"] < 4 * 260_032 + 64 * 1024
+    assert 0 <= found["bytes_per_token"] - matrices - cache < 1000
     assert found["share_of_bandwidth"] > 0
     assert found["bandwidth_bytes_per_s"] > 1e8
 
@@ -479,5 +492,6 @@ def test_every_sampling_field_is_an_option(command: Any) -> None:
 @pytest.mark.parametrize("name", [n for n in SAMPLING_OPTIONS if n != "seed"])
 def test_help_tells_the_true_default(name: str) -> None:
     help_text = SAMPLING_OPTIONS[name].__metadata__[0].help
-    found = re.search(r"\[default: (\S+)\]", help_text)
-    assert found and float(found[1]) == getattr(Sampling(), name)
+    found = re.search(r"\[default: (the file's, else )?(\S+)\]", help_text)
+    assert found and float(found[2]) == getattr(Sampling(), name)
+    assert bool(found[1]) == (name in RECOMMENDED.values())

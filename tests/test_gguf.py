@@ -139,24 +139,32 @@ def test_more_bytes_than_needed_are_no_harm(tmp_path: Path, gguf_bytes: type[Bui
     assert gguf.read(path).tensors["a"].data.tobytes() == b"aaaa"
 
 
-def test_the_same_as_the_gguf_package(shared: Path) -> None:
-    from gguf import GGUFReader
+def test_the_same_as_the_gguf_package(spark: Path) -> None:
+    compare_with_the_gguf_package(spark)
 
+
+def test_small_models_are_the_same_as_the_gguf_package_reads(shared: Path) -> None:
     paths = [shared / "models" / "stories260K-f32.gguf", *(shared / "golden/archs").glob("*.gguf")]
     for path in paths[:6]:
-        peer, ours = GGUFReader(path), gguf.read(path)
-        assert list(ours.tensors) == [t.name for t in peer.tensors]
-        for tensor in peer.tensors:
-            our = ours.tensors[tensor.name]
-            assert our.shape == tuple(reversed(tensor.shape.tolist()))
-            assert our.format.id == tensor.tensor_type and our.offset == tensor.data_offset
-            assert our.data.tobytes() == tensor.data.tobytes()
-        for key, value in ours.metadata.items():
-            theirs = peer.fields[key].contents()
-            mine: Any = value
-            if isinstance(value, (StringArray, np.ndarray)):
-                mine = value.tolist()
-            assert mine == theirs or (mine == [] and not theirs), key
+        compare_with_the_gguf_package(path)
+
+
+def compare_with_the_gguf_package(path: Path) -> None:
+    from gguf import GGUFReader
+
+    peer, ours = GGUFReader(path), gguf.read(path)
+    assert list(ours.tensors) == [t.name for t in peer.tensors]
+    for tensor in peer.tensors:
+        our = ours.tensors[tensor.name]
+        assert our.shape == tuple(reversed(tensor.shape.tolist()))
+        assert our.format.id == tensor.tensor_type and our.offset == tensor.data_offset
+        assert our.data.tobytes() == tensor.data.tobytes()
+    for key, value in ours.metadata.items():
+        theirs = peer.fields[key].contents()
+        mine: Any = value
+        if isinstance(value, (StringArray, np.ndarray)):
+            mine = value.tolist()
+        assert mine == theirs or (mine == [] and not theirs), key
 
 
 def test_reading_needs_no_other_reader() -> None:
@@ -492,8 +500,8 @@ def test_every_format_is_written(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(got.data, data)
 
 
-def test_a_real_model_survives(tmp_path: Path, shared: Path) -> None:
-    original = gguf.read(shared / "models" / "stories260K-f32.gguf")
+def test_a_real_model_survives(tmp_path: Path, spark: Path) -> None:
+    original = gguf.read(spark)
     gguf.write(tmp_path / "m.gguf", original.metadata, original.tensors)
     copy = gguf.read(tmp_path / "m.gguf")
     assert copy.metadata.kinds == original.metadata.kinds

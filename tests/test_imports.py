@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = ("quant", "formats", "models", "engine", "cli")
 BELOW_ALL = {"errors", "choices"}  # modules of vatra/ that any folder may use
+TOY = {"vatra.spark", "vatra.spark.path"}  # all that the program knows of its toy model
 HEAVY = {"numba", "llvmlite", "gguf"}
 
 FILES = sorted(p for folder in ORDER for p in (ROOT / folder).rglob("*.py"))
@@ -54,12 +55,20 @@ def test_order(path: Path) -> None:
     own = ORDER.index(path.relative_to(ROOT).parts[0])
     for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
         package, _, rest = name.partition(".")
-        assert package not in ORDER, f"{name}: import it as vatra.{name}"
+        assert package not in (*ORDER, "spark"), f"{name}: import it as vatra.{name}"
         folder = rest.split(".")[0]
-        if package == "vatra" and folder in ORDER:
+        if folder == "spark":
+            assert name in TOY and own >= ORDER.index("engine"), f"{path.name} imports {name}"
+        elif package == "vatra" and folder in ORDER:
             assert ORDER.index(folder) <= own, f"{path.name} imports {name}"
         elif package == "vatra" and own < ORDER.index("cli"):
             assert folder in BELOW_ALL, f"{path.name} imports {name}, which is above it"
+
+
+def test_the_toy_s_path_needs_nothing() -> None:
+    tree = ast.parse((ROOT / "spark" / "__init__.py").read_text(encoding="utf-8"))
+    found = {name for name in imported(tree) if name.split(".")[0] not in sys.stdlib_module_names}
+    assert found == {"vatra.errors.MissingFile"}
 
 
 @pytest.mark.parametrize("module", sorted(BELOW_ALL))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CONFIG = PROJECT["tool"]["setuptools"]
 PACKAGES = {k.removeprefix("vatra."): v for k, v in CONFIG["package-dir"].items() if "." in k}
 FOLDERS = [name for name in PACKAGES if "." not in name]
-SOURCES = sorted(p for name in FOLDERS for p in (ROOT / name).rglob("*.py"))
+SCRIPTS = sorted(set((ROOT / "spark").rglob("*.py")) - {ROOT / "spark" / "__init__.py"})
+SOURCES = sorted({p for name in FOLDERS for p in (ROOT / name).rglob("*.py")} - set(SCRIPTS))
 DISTRIBUTION_OF = {"prompt_toolkit": "prompt-toolkit"}
 
 
@@ -39,6 +41,17 @@ def imports(source: Path) -> set[str]:
     return found
 
 
+def third_party(sources: list[Path]) -> set[str]:
+    """The distributions that files import."""
+    used = {m.split(".")[0] for source in sources for m in imports(source)}
+    ours = set(sys.stdlib_module_names) | {"vatra"}
+    return {normal(DISTRIBUTION_OF.get(name, name)) for name in used - ours}
+
+
+def declared(requirements: list[str]) -> set[str]:
+    return {normal(re.split(r"[<>=!~ \[;]", line)[0]) for line in requirements}
+
+
 def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -47,6 +60,12 @@ def test_every_package_is_shipped() -> None:
     assert set(CONFIG["packages"]) == packages_on_disk()
     assert set(CONFIG["package-dir"]) == set(CONFIG["packages"])
     assert all(folder == name.replace(".", "/") for name, folder in PACKAGES.items())
+
+
+def test_the_toy_is_shipped(spark: Path) -> None:
+    assert CONFIG["package-data"]["vatra.spark"] == [spark.name]
+    assert spark.resolve() == ROOT / "spark" / spark.name
+    assert f"!/spark/{spark.name}" in (ROOT / ".gitignore").read_text().split()
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -66,15 +85,14 @@ def test_wrong_name_is_impossible(name: str) -> None:
 
 
 def test_dependencies_are_exactly_the_imports() -> None:
-    declared = {
-        normal(re.split(r"[<>=!~ \[;]", line)[0]) for line in PROJECT["project"]["dependencies"]
-    }
-    used = {m.split(".")[0] for source in SOURCES for m in imports(source)}
-    third_party = {
-        normal(DISTRIBUTION_OF.get(name, name))
-        for name in used - set(sys.stdlib_module_names) - {"vatra"}
-    }
-    assert third_party == declared
+    assert third_party(SOURCES) == declared(PROJECT["project"]["dependencies"])
+
+
+def test_what_training_needs_is_an_extra() -> None:
+    runtime = declared(PROJECT["project"]["dependencies"])
+    extra = declared(PROJECT["project"]["optional-dependencies"]["spark"])
+    assert third_party(SCRIPTS) - runtime == extra
+    assert not extra & runtime
 
 
 def test_every_dependency_has_its_reason() -> None:
@@ -100,8 +118,8 @@ def test_help_does_not_load_the_engine(arguments: list[str], forbidden: set[str]
     assert not loaded_after(arguments) & forbidden
 
 
-def test_inspect_does_not_load_the_engine(shared: Path) -> None:
-    loaded = loaded_after(["inspect", str(shared / "models" / "stories260K-f32.gguf")])
+def test_inspect_does_not_load_the_engine() -> None:
+    loaded = loaded_after(["inspect"])
     assert "vatra.formats.gguf" in loaded
     assert not loaded & {"numba", "llvmlite", "gguf", "vatra.engine"}
 
@@ -114,6 +132,7 @@ def loaded_after(arguments: list[str]) -> set[str]:
         "raise SystemExit(status)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={k: v for k, v in os.environ.items() if k != "VATRA_MODEL"},
+    )  # fmt: skip
     return set(done.stdout.splitlines()[-1].split())

@@ -21,12 +21,10 @@ pexpect = pytest.importorskip("pexpect", reason="needs a system with pseudo-term
 
 ROOT = Path(__file__).parent.parent
 ESCAPE = "\x1b"
-CHAT_TEMPLATE = (
-    "{% for m in messages %}{{ '[' + m.role + '] ' + m.content + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '[assistant] ' }}{% endif %}"
-)
 REFERENCE = ("--backend", "reference")  # no kernels to compile
 GREEDY = ("--temperature", "0")
+# All tokens are about as likely: the one that ends a text comes late.
+BABBLE = ("--temperature", "100", "--top-k", "0", "--top-p", "1", "--min-p", "0")
 
 # Runs a command; then prints its exit status, and the terminal's settings before and after it.
 STATE_AFTERWARDS = """
@@ -73,16 +71,6 @@ def vatra(tmp_path: Path) -> Iterator[Spawn]:
         child.close(force=True)
 
 
-@pytest.fixture(scope="module")
-def talker(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small model with a chat template, so that one can talk with it."""
-    path = tmp_path_factory.mktemp("models") / "talker.gguf"
-    with gguf.read(shared / "models" / "stories260K-f32.gguf") as found:
-        found.metadata["tokenizer.chat_template"] = CHAT_TEMPLATE
-        gguf.write(path, found.metadata, found.tensors)
-    return path
-
-
 def output(child: Any) -> str:
     """Everything printed until the end, with the terminal's line ends made newlines."""
     child.expect(pexpect.EOF)
@@ -107,16 +95,20 @@ def test_run_streams_and_tells_the_speed(vatra: Spawn, shared: Path) -> None:
     assert f"{ESCAPE}[2mprompt 5 tokens" in text
 
 
+def test_the_toy_is_told_of_dimly_and_first(vatra: Spawn) -> None:
+    text = output(vatra("run", *REFERENCE, *GREEDY, "-n", "3", "Once"))
+    assert re.match(r"\x1b\[2mSpark, a toy [^\x1b\n]+\x1b\[0m\n", text), text
+
+
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_no_escape_sequences_where_none_are_wanted(
-    vatra: Spawn, shared: Path, environment: dict[str, str], tmp_path: Path
+    vatra: Spawn, spark: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    model = shared / "models" / "stories260K-f32.gguf"
     cold = {"VATRA_CACHE": str(tmp_path / "cold")}
     for arguments in (
-        ("run", "-m", model, *GREEDY, "-n", "5", "Once"),
+        ("run", "-m", spark, *GREEDY, "-n", "5", "Once"),
         ("doctor",),
-        ("inspect", model),
+        ("inspect", spark),
         ("run", "-m", tmp_path / "missing", "x"),
         ("--help",),
     ):
@@ -136,10 +128,9 @@ def test_first_run_shows_that_it_compiles(vatra: Spawn, shared: Path, tmp_path: 
     assert text.rfind(f"{ESCAPE}[?25l") <= text.rfind(f"{ESCAPE}[?25h"), "the cursor stays hidden"
 
 
-def test_interrupt_while_compiling(vatra: Spawn, shared: Path, tmp_path: Path) -> None:
-    model = shared / "models" / "stories260K-f32.gguf"
+def test_interrupt_while_compiling(vatra: Spawn, spark: Path, tmp_path: Path) -> None:
     cold = {"VATRA_CACHE": str(tmp_path / "cold")}
-    child = vatra("run", "-m", model, "-n", "5", "Once", **cold)
+    child = vatra("run", "-m", spark, "-n", "5", "Once", **cold)
     child.expect("compiling")
     time.sleep(0.5)
     begin = time.monotonic()
@@ -149,7 +140,7 @@ def test_interrupt_while_compiling(vatra: Spawn, shared: Path, tmp_path: Path) -
     assert child.exitstatus == 130
     assert "Traceback" not in text and "error" not in text
     assert text.rfind(f"{ESCAPE}[?25l") <= text.rfind(f"{ESCAPE}[?25h"), "the cursor stays hidden"
-    again = vatra("run", "-m", model, "-n", "5", "Once", **cold)
+    again = vatra("run", "-m", spark, "-n", "5", "Once", **cold)
     output(again)
     assert again.exitstatus == 0
 
@@ -171,10 +162,8 @@ def test_interrupt_while_writing(vatra: Spawn, shared: Path, backend: str) -> No
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_the_terminal_is_restored_after_chat(
-    vatra: Spawn, talker: Path, signal_number: int
-) -> None:
-    child = vatra("chat", "-m", talker, *REFERENCE, within=STATE_AFTERWARDS)
+def test_the_terminal_is_restored_after_chat(vatra: Spawn, spark: Path, signal_number: int) -> None:
+    child = vatra("chat", "-m", spark, *REFERENCE, within=STATE_AFTERWARDS)
     child.expect(r"pid (\d+)")
     pid = int(child.match[1])
     child.expect(PROMPT)
@@ -193,15 +182,15 @@ def assert_same_state(text: str) -> None:
     assert before == after and before.count(":") > 5
 
 
-def test_run_asks_for_a_prompt(vatra: Spawn, shared: Path) -> None:
-    child = vatra("run", "-m", shared / "models" / "stories260K-f32.gguf")
+def test_run_asks_for_a_prompt(vatra: Spawn, spark: Path) -> None:
+    child = vatra("run", "-m", spark)
     assert re.fullmatch(r"error: no prompt: [^\n]+\n", output(child))
     assert child.exitstatus == 2
 
 
-def test_model_text_cannot_steer_the_terminal(vatra: Spawn, shared: Path, tmp_path: Path) -> None:
+def test_model_text_cannot_steer_the_terminal(vatra: Spawn, spark: Path, tmp_path: Path) -> None:
     hostile = f"{ESCAPE}]0;owned\x07{ESCAPE}[31m[red]\u202e\x9b2J"
-    with gguf.read(shared / "models" / "stories260K-f32.gguf") as found:
+    with gguf.read(spark) as found:
         pieces = found.metadata["tokenizer.ggml.tokens"].tolist()
         # Every ordinary piece that is a whole word becomes an attack.
         kinds = found.metadata["tokenizer.ggml.token_type"]
@@ -234,8 +223,8 @@ def test_model_text_cannot_steer_the_terminal(vatra: Spawn, shared: Path, tmp_pa
 # ---- chat ----------------------------------------------------------------------------------------
 
 
-def test_chat(vatra: Spawn, talker: Path) -> None:
-    child = vatra("chat", "-m", talker, *REFERENCE, *GREEDY, "-n", "12", "--stats")
+def test_chat(vatra: Spawn, spark: Path) -> None:
+    child = vatra("chat", "-m", spark, *REFERENCE, *GREEDY, "-n", "12", "--stats")
     child.expect(PROMPT)
     child.send("Once upon a time\r")
     child.expect(r"prompt (\d+) tokens.*answer (\d+) tokens")
@@ -263,8 +252,8 @@ def test_chat(vatra: Spawn, talker: Path) -> None:
     assert child.exitstatus == 0
 
 
-def test_a_question_of_several_lines(vatra: Spawn, talker: Path) -> None:
-    child = vatra("chat", "-m", talker, *REFERENCE, *GREEDY, "-n", "3", "--stats")
+def test_a_question_of_several_lines(vatra: Spawn, spark: Path) -> None:
+    child = vatra("chat", "-m", spark, *REFERENCE, *GREEDY, "-n", "3", "--stats")
     counts = []
     for keys in ("one two\r", "one\x1b\rtwo\r", "\x1b[200~one\ntwo\x1b[201~\r"):
         child.expect(PROMPT)
@@ -281,8 +270,8 @@ def test_a_question_of_several_lines(vatra: Spawn, talker: Path) -> None:
     output(child)
 
 
-def test_interrupt_stops_the_answer_and_not_the_program(vatra: Spawn, talker: Path) -> None:
-    child = vatra("chat", "-m", talker, *REFERENCE, *GREEDY, "--ctx", "20000")
+def test_interrupt_stops_the_answer_and_not_the_program(vatra: Spawn, spark: Path) -> None:
+    child = vatra("chat", "-m", spark, *REFERENCE, *BABBLE, "--ctx", "20000")
     child.expect(PROMPT)
     child.send("Once upon a time\r")
     child.expect(ANSWER)
@@ -298,9 +287,9 @@ def test_interrupt_stops_the_answer_and_not_the_program(vatra: Spawn, talker: Pa
     assert "Traceback" not in text
 
 
-def test_chat_remembers_lines_between_runs(vatra: Spawn, talker: Path) -> None:
+def test_chat_remembers_lines_between_runs(vatra: Spawn, spark: Path) -> None:
     for keys in ("Once upon a time\r", "\x1b[A\r"):  # the second time, the up arrow
-        child = vatra("chat", "-m", talker, *REFERENCE, *GREEDY, "-n", "3", "--stats")
+        child = vatra("chat", "-m", spark, *REFERENCE, *GREEDY, "-n", "3", "--stats")
         child.expect(PROMPT)
         child.send(keys)
         child.expect(r"prompt (\d+) tokens")
@@ -312,11 +301,11 @@ def test_chat_remembers_lines_between_runs(vatra: Spawn, talker: Path) -> None:
     assert count > 10, "the line of the first run came back"
 
 
-def test_chat_without_a_terminal(talker: Path) -> None:
+def test_chat_without_a_terminal(spark: Path) -> None:
     import subprocess
 
     done = subprocess.run(
-        [sys.executable, "-m", "vatra", "chat", "-m", str(talker), *REFERENCE, *GREEDY, "-n", "8"],
+        [sys.executable, "-m", "vatra", "chat", "-m", str(spark), *REFERENCE, *GREEDY, "-n", "8"],
         cwd=ROOT, input="Once upon a time\n\n/help\nLily\n", text=True,
         capture_output=True, timeout=60,
     )  # fmt: skip
@@ -326,13 +315,15 @@ def test_chat_without_a_terminal(talker: Path) -> None:
     assert "/clear" in done.stderr and "/clear" not in done.stdout
 
 
-def test_a_template_of_ones_own(talker: Path, tmp_path: Path) -> None:
+def test_a_template_of_ones_own(shared: Path, tmp_path: Path) -> None:
     import subprocess
+
+    model = shared / "models" / "stories260K-f32.gguf"
 
     def chat(template: bytes) -> subprocess.CompletedProcess[str]:
         (tmp_path / "own.jinja").write_bytes(template)
         return subprocess.run(
-            [sys.executable, "-m", "vatra", "chat", "-m", str(talker), *REFERENCE, *GREEDY,
+            [sys.executable, "-m", "vatra", "chat", "-m", str(model), *REFERENCE, *GREEDY,
              "--chat-template", str(tmp_path / "own.jinja"), "-n", "6"],
             cwd=ROOT, input="Once upon a time\n", text=True, capture_output=True, timeout=60,
         )  # fmt: skip
