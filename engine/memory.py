@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-_PROC = Path("/proc")
-_CGROUPS = Path("/sys/fs/cgroup")
+from vatra.engine import control_groups
 
 
 class Available(NamedTuple):
@@ -35,7 +34,7 @@ def mebibytes(n_bytes: int) -> str:
 def _machine() -> Available | None:
     """Memory that is free or can be freed at once."""
     try:
-        for line in (_PROC / "meminfo").read_text().splitlines():
+        for line in (control_groups.PROC / "meminfo").read_text().splitlines():
             name, _, value = line.partition(":")
             if name == "MemAvailable":
                 return Available(1024 * int(value.split()[0]), "available on this machine")
@@ -72,30 +71,19 @@ def _windows() -> Available | None:
 
 
 def _group() -> Available | None:
-    """What the control group of this process leaves (version 2, then 1), parents included."""
-    try:
-        lines = (_PROC / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    found: list[Available] = []
-    for line in lines:
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
-        if controllers == "":
-            root, limit, usage = _CGROUPS, "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            root = _CGROUPS / "memory"
-            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        folder = root / path.lstrip("/")
-        # Inside a container the path is often the host's: then the root is the container's own.
-        for place in (folder, *folder.parents) if folder.is_dir() else (root,):
-            left = _left_in(place, limit, usage)
-            if left is not None:
-                found.append(Available(left, "left in this control group"))
-            if place == root:
-                break
+    """What the control groups of this process leave."""
+    found = [
+        Available(left, "left in this control group")
+        for version, folder in control_groups.folders("memory")
+        if (left := _left_in(folder, *_LIMIT_AND_USAGE[version])) is not None
+    ]
     return min(found, default=None)
+
+
+_LIMIT_AND_USAGE = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    2: ("memory.max", "memory.current"),
+}
 
 
 def _left_in(folder: Path, limit: str, usage: str) -> int | None:
@@ -118,7 +106,7 @@ def _process() -> Available | None:
         most, _ = resource.getrlimit(resource.RLIMIT_AS)
         if most == resource.RLIM_INFINITY:
             return None
-        pages = int((_PROC / "self" / "statm").read_text().split()[0])
+        pages = int((control_groups.PROC / "self" / "statm").read_text().split()[0])
         left = most - pages * resource.getpagesize()
     except (ImportError, OSError, ValueError, IndexError):
         return None

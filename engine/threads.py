@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vatra.choices import Choice
-from vatra.engine import jit
+from vatra.engine import control_groups, jit
 from vatra.engine.kernels import layout
 from vatra.errors import UsageError
 
@@ -43,16 +43,18 @@ def allowed_cpus() -> tuple[int, str]:
 
 
 def _quota() -> float | None:
-    """Processors that the control group (v2 or v1) allows, or None."""
-    base = Path("/sys/fs/cgroup")
+    """Processors that the control groups of this process allow, or None."""
+    found = [_quota_of(version, folder) for version, folder in control_groups.folders("cpu")]
+    return min((quota for quota in found if quota is not None), default=None)
+
+
+def _quota_of(version: int, folder: Path) -> float | None:
     try:
-        limit, period = (base / "cpu.max").read_text().split()
-        return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):
-        pass
-    try:
-        limit_us = int((base / "cpu/cpu.cfs_quota_us").read_text())
-        period_us = int((base / "cpu/cpu.cfs_period_us").read_text())
+        if version == 2:
+            limit, period = (folder / "cpu.max").read_text().split()
+            return None if limit == "max" else int(limit) / int(period)
+        limit_us = int((folder / "cpu.cfs_quota_us").read_text())
+        period_us = int((folder / "cpu.cfs_period_us").read_text())
         return limit_us / period_us if limit_us > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
         return None

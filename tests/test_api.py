@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import vatra
-from vatra.engine import memory
+from vatra.engine import control_groups, memory
 from vatra.engine import model as model_module
 from vatra.engine.memory import Available
 from vatra.engine.model import Model, choose_ctx
@@ -206,7 +206,7 @@ def test_a_file_without_a_known_tokenizer(shared: Path) -> None:
     ("given", "message"),
     [
         ({"backend": "gpu"}, "backend: got 'gpu', wanted cpu or reference"),
-        ({"kv": "q8_0"}, "kv: got 'q8_0', wanted f16 or f32"),
+        ({"kv": "q4_0"}, "kv: got 'q4_0', wanted f16 or f32 or q8_0"),
         ({"threads": 0}, "threads: got 0, wanted an integer from 1"),
         ({"threads": 1.5}, "threads: got 1.5"),
         ({"ctx": 0}, "ctx: got 0"),
@@ -313,8 +313,8 @@ def test_available_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     proc, groups = tmp_path / "proc", tmp_path / "cgroup"
     (proc / "self").mkdir(parents=True)
     (groups / "a" / "b").mkdir(parents=True)
-    monkeypatch.setattr(memory, "_PROC", proc)
-    monkeypatch.setattr(memory, "_CGROUPS", groups)
+    monkeypatch.setattr(control_groups, "PROC", proc)
+    monkeypatch.setattr(control_groups, "ROOT", groups)
     (proc / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    5000 kB\n")
     assert memory.available() == (5000 * 1024, "available on this machine")
     (proc / "self" / "cgroup").write_text("0::/a/b\n")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vatra.engine import jit, threads
+from vatra.engine import control_groups, jit, threads
 from vatra.engine.kernels import layout
 from vatra.engine.threads import Pool, op_row, thread_count
 from vatra.errors import UsageError
@@ -66,9 +66,15 @@ def test_thread_count() -> None:
 
 @pytest.fixture
 def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in the place of /sys/fs/cgroup."""
-    monkeypatch.setattr(threads, "Path", lambda _path: tmp_path)
-    return tmp_path
+    """A folder in the place of /sys/fs/cgroup, with the empty group `pod/us` of this process."""
+    proc, groups = tmp_path / "proc", tmp_path / "groups"
+    monkeypatch.setattr(control_groups, "PROC", proc)
+    monkeypatch.setattr(control_groups, "ROOT", groups)
+    (proc / "self").mkdir(parents=True)
+    (proc / "self" / "cgroup").write_text("1:cpu,cpuacct:/pod/us\n0::/pod/us\n")
+    for root in (groups, groups / "cpu"):
+        (root / "pod" / "us").mkdir(parents=True)
+    return groups
 
 
 @pytest.mark.parametrize(
@@ -86,8 +92,10 @@ def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_quota_version_2(cgroup: Path, text: str, quota: float | None) -> None:
-    (cgroup / "cpu.max").write_text(text)
+    (cgroup / "pod/us/cpu.max").write_text(text)
     assert threads._quota() == quota
+    (cgroup / "pod/cpu.max").write_text("90000 100000")
+    assert threads._quota() == min(quota or 9, 0.9)
 
 
 @pytest.mark.parametrize(
@@ -95,14 +103,21 @@ def test_quota_version_2(cgroup: Path, text: str, quota: float | None) -> None:
     [("-1", "100000", None), ("300000", "100000", 3.0), ("x", "1", None), ("1", "0", None)],
 )
 def test_quota_version_1(cgroup: Path, limit: str, period: str, quota: float | None) -> None:
-    (cgroup / "cpu").mkdir()
-    (cgroup / "cpu/cpu.cfs_quota_us").write_text(limit)
-    (cgroup / "cpu/cpu.cfs_period_us").write_text(period)
+    (cgroup / "cpu/pod/us/cpu.cfs_quota_us").write_text(limit)
+    (cgroup / "cpu/pod/us/cpu.cfs_period_us").write_text(period)
     assert threads._quota() == quota
 
 
 def test_no_quota(cgroup: Path) -> None:
     assert threads._quota() is None
+    (control_groups.PROC / "self" / "cgroup").unlink()
+    assert threads._quota() is None
+
+
+def test_the_root_is_a_container_s_own(cgroup: Path) -> None:
+    (control_groups.PROC / "self" / "cgroup").write_text("0::/of/the/host\n")
+    (cgroup / "cpu.max").write_text("300000 100000")
+    assert threads._quota() == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
