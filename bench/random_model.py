@@ -87,8 +87,17 @@ def random_blocks(
     if weight_format.block == 1:
         values = rng.standard_normal(n_blocks, dtype=np.float32) * np.float32(std)
         return weight_format.encode(values)
+    name = weight_format.name
     drawn = np.frombuffer(rng.bytes(n_blocks * weight_format.block_bytes), np.uint8).copy()
     set_scale(weight_format, drawn, std / unit_spread(weight_format))
+    blocks = drawn.view(weight_format.layout)
+    if (
+        "d" in (blocks.dtype.names or ())
+        and blocks["d"].dtype == np.float16
+        and name not in MINIMUM
+    ):
+        # codes like -8 .. 7 have a mean, which matrices amplify until all tokens look alike
+        blocks["d"] *= rng.choice(np.array([-1, 1], np.float16), n_blocks)
     return drawn
 
 
@@ -115,11 +124,11 @@ def set_scale(weight_format: WeightFormat, data: Array, scale: float) -> None:
 
 @cache
 def unit_spread(weight_format: WeightFormat) -> float:
-    """The standard deviation of the weights in random blocks whose scale is 1."""
+    """The root mean square of the weights in random blocks whose scale is 1."""
     n_bytes = SAMPLE_BLOCKS * weight_format.block_bytes
     drawn = np.frombuffer(np.random.default_rng(0).bytes(n_bytes), np.uint8).copy()
     set_scale(weight_format, drawn, 1.0)
-    return float(weight_format.decode(drawn.reshape(1, -1)).std())
+    return float(np.sqrt(np.mean(weight_format.decode(drawn.reshape(1, -1)) ** 2)))
 
 
 class Vocabulary(NamedTuple):

@@ -84,7 +84,8 @@ def command(
             speeds.append(_measure(executor, kv.value, prompt_tokens, decode_tokens))
         limit = bandwidth.measure(n_threads)
     prefill, decode = median(s[0] for s in speeds), median(s[1] for s in speeds)
-    per_token = bytes_per_token(loaded.plan, kv.value, prompt_tokens + decode_tokens / 2)
+    kv_bytes = executor.kv_bytes_per_token(loaded.plan, kv.value)  # type: ignore[arg-type]
+    per_token = bytes_per_token(loaded.plan, kv_bytes, prompt_tokens + decode_tokens / 2)
     result = Result(
         model=path.name,
         architecture=loaded.plan.architecture,
@@ -122,8 +123,8 @@ def card(r: Result) -> str:
     )
 
 
-def bytes_per_token(plan: Plan, kv: str, position: float) -> int:
-    """Bytes of weights and KV cache that evaluating one token at `position` reads."""
+def bytes_per_token(plan: Plan, kv_bytes: int, position: float) -> int:
+    """Bytes of weights, and of KV cache at `kv_bytes` a token, that a token at `position` reads."""
     from vatra.models.plan import Embed, ExpertLinear, Linear
 
     total = 0.0
@@ -134,8 +135,7 @@ def bytes_per_token(plan: Plan, kv: str, position: float) -> int:
             total += op.weight.nbytes * op.experts.width / op.weight.shape[0]
         elif isinstance(op, Embed):
             total += op.weight.nbytes / op.weight.n_rows
-    values = sum(c.n_head_kv * (c.key_dim + c.value_dim) for c in plan.caches)
-    return round(total + position * values * (2 if kv == "f16" else 4))
+    return round(total + position * kv_bytes)
 
 
 def _measure(executor: Executor, kv: str, n_prompt: int, n_decode: int) -> tuple[float, float]:

@@ -15,38 +15,72 @@ from vatra.choices import Choice
 from vatra.engine import jit
 from vatra.engine.arena import Place
 from vatra.engine.cpu_features import processor
-from vatra.engine.executor import KVType, Outputs, State, checked
+from vatra.engine.executor import KVType, Outputs, State, checked, zeros
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import OP_BARRIER, OP_WORDS
-from vatra.engine.lowering import FLOAT_TILE, MAX_OUTPUTS, MAX_TOKENS, Lowering, barriers
+from vatra.engine.lowering import (
+    FLOAT_TILE,
+    MAX_OUTPUTS,
+    MAX_TOKENS,
+    Lowering,
+    Runs,
+    Step,
+    barriers,
+    steps_of,
+)
 from vatra.engine.threads import Pool, op_row, thread_count
-from vatra.engine.weights import Memory, place, placed_bytes, way
-from vatra.models.plan import ExpertLinear, KVCache, Linear, Plan
+from vatra.engine.weights import Memory, by_amx, place, placed_bytes, way
+from vatra.models.plan import Attention, ExpertLinear, KVCache, Linear, Plan
 from vatra.quant import FORMATS, by_name
 from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
+_DTYPES: dict[KVType, type[np.generic]] = {"f16": np.float16, "f32": np.float32, "q8_0": np.uint8}
 
 
 @dataclass(eq=False)
 class CpuState(State):
     """Keys and values in the order that the `attention` kernel reads; zeros where nothing is."""
 
-    def __post_init__(self) -> None:
+    def allocate(self) -> None:
+        """See `State.allocate`; `partials` is what `attend` needs for this context."""
         self.padded = -(-self.n_ctx // layout.STEP) * layout.STEP
-        super().__post_init__()
+        plan, dtype = self.executor.plan, _DTYPES[self.kv]
+        shapes = [self._shapes(cache) for cache in plan.caches]
+        self.keys = [zeros(keys, dtype) for keys, _ in shapes]
+        self.values = [zeros(values, dtype) for _, values in shapes]
+        sizes = [
+            layout.attention_partials(op.q.shape[0], op.v.shape[0], op.v.shape[1], self.padded)
+            for op in plan.ops
+            if isinstance(op, Attention)
+        ]
+        self.partials = [zeros((max(sizes, default=0),), np.uint8)]
 
-    def shapes(self, cache: KVCache) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        keys = (cache.n_head_kv, self.padded // layout.ROWS, cache.key_dim, layout.ROWS)
-        return keys, (cache.n_head_kv, self.padded, -(-cache.value_dim // 16) * 16)
+    def _shapes(self, cache: KVCache) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        heads, key_dim = cache.n_head_kv, cache.key_dim
+        groups = self.padded // layout.ROWS
+        if self.kv == "q8_0":
+            key_bytes, value_bytes = layout.kv_bytes(self.kv, key_dim, cache.value_dim)
+            return (heads, groups, key_bytes), (heads, groups, value_bytes)
+        blocks = layout.padded_values(cache.value_dim) // layout.PART
+        values = heads, groups, blocks, layout.ROWS, layout.PART
+        return (heads, groups, key_dim, layout.ROWS), values
 
-    table: Array = field(init=False, repr=False)
+    @staticmethod
+    def bytes_per_token(caches: list[KVCache], kv: KVType) -> int:
+        """See `State.bytes_per_token`."""
+        sizes = (c.n_head_kv * sum(layout.kv_bytes(kv, c.key_dim, c.value_dim)) for c in caches)
+        return sum(sizes) // layout.ROWS
+
+    partials: list[Array] = field(init=False, repr=False)
+    tables: dict[Runs, Array] = field(init=False, repr=False)
 
 
 class CpuExecutor:
     """Runs a plan on `threads` threads (all that this process may use, if None).
 
-    Results do not depend on the number of threads, nor on how tokens are cut into runs.
+    Results do not depend on the number of threads. Nor do they on how tokens are cut into runs,
+    unless there is AMX: it multiplies runs of many tokens in bf16, which is nearer to float32.
     """
 
     def __init__(self, plan: Plan, threads: int | None = None, kv: KVType = "f16") -> None:
@@ -59,7 +93,7 @@ class CpuExecutor:
         weakref.finalize(self, self.pool.close)
         memory = Memory()
         self._weights = {weight: place(weight, self.pool, memory) for weight in _matrices(plan)}
-        self._arena = np.zeros(self._low.arena.size, np.uint8)
+        self._arena = zeros((self._low.arena.size,), np.uint8)
         self._logits = self._view(self._low.place_of(plan.logits), MAX_OUTPUTS, plan.n_vocab)
 
     @staticmethod
@@ -68,6 +102,11 @@ class CpuExecutor:
         placed = _matrices(plan)
         rest = [weight for weight in plan.weights() if weight not in placed]  # only looked up
         return sum(map(placed_bytes, placed)) + sum(weight.nbytes for weight in rest)
+
+    @staticmethod
+    def kv_bytes_per_token(plan: Plan, kv: KVType) -> int:
+        """See `Executor.kv_bytes_per_token`."""
+        return CpuState.bytes_per_token(plan.caches, kv)
 
     def _view(self, place: Place, rows: int, width: int) -> Array:
         return (
@@ -87,9 +126,16 @@ class CpuExecutor:
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> CpuState:
         """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs."""
         state = CpuState(self, n_ctx, kv)
-        steps = self._low.steps
+        state.tables = {
+            runs: self._table(state, kv, steps_of(self._low.steps, runs))
+            for runs in (Runs.FEW, Runs.MANY)
+        }
+        return state
+
+    def _table(self, state: CpuState, kv: KVType, steps: list[Step]) -> Array:
+        """The rows that the threads walk: int64 (n_steps, OP_WORDS)."""
         kernels = jit.load([step.kernel.format(kv=kv) for step in steps])
-        state.table = np.zeros((len(steps), OP_WORDS), np.int64)
+        table = np.zeros((len(steps), OP_WORDS), np.int64)
         for i, step in enumerate(steps):
             arguments = {
                 name: self._address(value)
@@ -100,9 +146,9 @@ class CpuExecutor:
                 arguments[name] = getattr(state, side)[cache].ctypes.data
             if step.caches:
                 arguments["n_ctx"] = state.padded
-            state.table[i] = op_row(kernels[step.kernel.format(kv=kv)], **arguments)
-        state.table[:, OP_BARRIER] = barriers(steps)
-        return state
+            table[i] = op_row(kernels[step.kernel.format(kv=kv)], **arguments)
+        table[:, OP_BARRIER] = barriers(steps)
+        return table
 
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
         """See `Executor.run`."""
@@ -136,7 +182,8 @@ class CpuExecutor:
             angles = self._view(where, n, 2 * half)
             angles[:, :half] = np.cos(turned) * rope.magnitude
             angles[:, half:] = np.sin(turned) * rope.magnitude
-        self.pool.run(state.table, tokens=n, outputs=n_outputs, position=position)
+        table = state.tables[Runs.MANY if n >= layout.AMX_TOKENS else Runs.FEW]
+        self.pool.run(table, tokens=n, outputs=n_outputs, position=position)
 
     def close(self) -> None:
         """End the threads."""
@@ -165,6 +212,8 @@ def kernels_for(formats: list[str]) -> list[str]:
             names.append(f"matmul:{chosen.format},{tile}")
         else:
             names.append(f"matmul_float:{chosen.format},{FLOAT_TILE}")
+        if by_amx(chosen):
+            names += ["amx:pack", f"amx:{chosen.format}"]
     return list(dict.fromkeys(names))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from functools import cache
 
@@ -35,6 +37,11 @@ class Processor:
         return TOKENS_PER_TILE[self.level]
 
     @property
+    def matrix_tiles(self) -> bool:
+        """True if kernels may use AMX tiles of bf16."""
+        return "amx-bf16" in self.features
+
+    @property
     def x86(self) -> bool:
         return self.level in X86_LEVELS and platform.machine().lower() in ("x86_64", "amd64")
 
@@ -57,6 +64,8 @@ def processor() -> Processor:
 
     name = llvm.get_host_cpu_name()
     features = frozenset(f for f, on in llvm.get_host_cpu_features().items() if on)
+    if os.environ.get("VATRA_ISA") or not _may_use_tiles():
+        features = frozenset(f for f in features if not f.startswith("amx"))
     machine = platform.machine().lower()
     if machine in ("x86_64", "amd64"):
         possible = [level for level, needs in X86_LEVELS.items() if needs <= features]
@@ -82,6 +91,17 @@ def processor() -> Processor:
     return Processor(wanted, as_name or name, features, "forced by VATRA_ISA")
 
 
+def _may_use_tiles() -> bool:
+    """Ask Linux for the registers of AMX, which it gives only to processes that ask."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    arch_prctl, ask_permission, tile_data = 158, 0x1023, 18  # Linux: ARCH_REQ_XCOMP_PERM
+    return (
+        libc.syscall(arch_prctl, ask_permission, tile_data) == 0
+    )  # also if the processor has none
+
+
 def report() -> list[Choice]:
     """What `vatra doctor` says of the processor."""
     cpu = processor()
@@ -94,6 +114,11 @@ def report() -> list[Choice]:
         Choice("processor", cpu.name, f"{platform.machine()}, as LLVM names it"),
         Choice("instruction set", cpu.level, cpu.reason),
         Choice("features", " ".join(shown) or "none used", "reported by LLVM"),
+        Choice(
+            "many tokens",
+            "bf16 tiles of AMX" if cpu.matrix_tiles else "the same tiles as few",
+            "the processor has AMX" if cpu.matrix_tiles else "no AMX that may be used",
+        ),
         Choice(
             "tile", f"16 rows x {cpu.tokens_per_tile} tokens", f"fills the registers of {cpu.level}"
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
@@ -12,11 +12,17 @@ from vatra.errors import OutOfMemory, UsageError
 from vatra.models.plan import KVCache, Plan
 
 Array = np.ndarray
-KVType = Literal["f16", "f32"]
+KVType = Literal["f16", "f32", "q8_0"]
 Outputs = Literal["all", "last", "none"]
 
 _CACHE_LINE = 64  # bytes
-_KV_DTYPES: dict[str, type[np.floating]] = {"f16": np.float16, "f32": np.float32}
+KV_TYPES = get_args(KVType)
+# q8_0, whose 32 values share a scale, is rounded when it is stored, and kept as what that means
+_DTYPES: dict[KVType, type[np.floating]] = {
+    "f16": np.float16,
+    "f32": np.float32,
+    "q8_0": np.float32,
+}
 
 
 @dataclass(eq=False)
@@ -37,13 +43,11 @@ class State:
     def __post_init__(self) -> None:
         if self.n_ctx < 1:
             raise UsageError(f"a context of {self.n_ctx} tokens is not possible, wanted at least 1")
-        if self.kv not in _KV_DTYPES:
-            raise UsageError(f"KV type {self.kv!r} is not known, wanted {' or '.join(_KV_DTYPES)}")
-        dtype, caches = _KV_DTYPES[self.kv], self.executor.plan.caches
+        if self.kv not in KV_TYPES:
+            raise UsageError(f"KV type {self.kv!r} is not known, wanted {' or '.join(KV_TYPES)}")
+        caches = self.executor.plan.caches
         try:
-            shapes = [self.shapes(cache) for cache in caches]
-            self.keys = [_zeros(keys, dtype) for keys, _ in shapes]
-            self.values = [_zeros(values, dtype) for _, values in shapes]
+            self.allocate()
         except (MemoryError, OverflowError, ValueError) as error:
             needed = self.bytes_per_token(caches, self.kv) * self.n_ctx
             raise OutOfMemory(
@@ -51,23 +55,24 @@ class State:
                 "which this machine cannot give; ask for a shorter context"
             ) from error
 
-    def shapes(self, cache: KVCache) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The shapes of one layer's keys and values."""
-        rows = cache.n_head_kv, self.n_ctx
-        return (*rows, cache.key_dim), (*rows, cache.value_dim)
+    def allocate(self) -> None:
+        """Make `keys` and `values`."""
+        dtype, caches = _DTYPES[self.kv], self.executor.plan.caches
+        self.keys = [zeros((c.n_head_kv, self.n_ctx, c.key_dim), dtype) for c in caches]
+        self.values = [zeros((c.n_head_kv, self.n_ctx, c.value_dim), dtype) for c in caches]
 
     @staticmethod
     def bytes_per_token(caches: list[KVCache], kv: KVType) -> int:
         """KV memory that one token of context costs."""
         values = sum(c.n_head_kv * (c.key_dim + c.value_dim) for c in caches)
-        return values * np.dtype(_KV_DTYPES[kv]).itemsize
+        return values * np.dtype(_DTYPES[kv]).itemsize
 
     @property
     def nbytes(self) -> int:
         return sum(a.nbytes for a in (*self.keys, *self.values))
 
 
-def _zeros(shape: tuple[int, ...], dtype: type[np.floating]) -> Array:
+def zeros(shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
     """Zeros that begin a cache line: else every vector of 16 float32 lies across two."""
     n_bytes = prod(shape) * np.dtype(dtype).itemsize
     memory = np.zeros(n_bytes + _CACHE_LINE, np.uint8)
@@ -84,6 +89,11 @@ class Executor(Protocol):
     @staticmethod
     def weight_bytes(plan: Plan) -> int:
         """Bytes of memory that the weights of `plan` will take, as this executor keeps them."""
+        ...
+
+    @staticmethod
+    def kv_bytes_per_token(plan: Plan, kv: KVType) -> int:
+        """Bytes of KV cache that one token of context costs, as this executor keeps it."""
         ...
 
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> State:

@@ -141,7 +141,8 @@ def fingerprint() -> str:
     digest = hashlib.sha256()
     for source in _sources():
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
-    for fact in (version("numba"), version("llvmlite"), sys.version, sys.platform, processor().id):
+    versions = [version(name) for name in ("numba", "llvmlite", "gguf")]  # gguf: tables in the code
+    for fact in (*versions, sys.version, sys.platform, processor().id):
         digest.update(fact.encode() + b"\0")
     return digest.hexdigest()[:24]
 

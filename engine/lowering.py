@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from vatra.engine.arena import Arena, Place
 from vatra.engine.cpu_features import processor
 from vatra.engine.kernels import layout
-from vatra.engine.weights import way
+from vatra.engine.weights import by_amx, way
 from vatra.models.plan import (
     Add,
     Attention,
@@ -47,6 +48,14 @@ class Bytes(NamedTuple):
     sums: Place
 
 
+class Runs(Enum):
+    """For which runs a step is there."""
+
+    ALL = "all"
+    FEW = "few"  # of fewer than `layout.AMX_TOKENS` tokens
+    MANY = "many"
+
+
 @dataclass
 class Step:
     """One row of the table before addresses are known: places and weights stand for them."""
@@ -55,7 +64,8 @@ class Step:
     arguments: dict[str, Any]
     reads: list[Place]
     writes: list[Place]
-    caches: dict[str, tuple[str, int]] = field(default_factory=dict)  # argument -> (side, cache)
+    caches: dict[str, tuple[str, int]] = field(default_factory=dict)  # argument -> (of state, i)
+    runs: Runs = Runs.ALL
 
 
 class Lowering:
@@ -70,7 +80,8 @@ class Lowering:
         self.angles: dict[tuple[int, float], tuple[Rope, Place]] = {}  # by `_turn`
         self.kept: list[Array] = []  # float32 vectors whose addresses are in the table
         self._places: dict[Tensor, Place] = {}
-        self._operands: dict[tuple[Tensor, int, layout.Operand], Bytes] = {}
+        self._operands: dict[tuple[Tensor, int, layout.Operand, Runs], Bytes] = {}
+        self._packed: dict[Tensor, Place] = {}
         # what numpy writes is there before the walk: no other op may use its place first
         for op in plan.ops:
             if isinstance(op, Rope) and _turn(op) not in self.angles:
@@ -96,6 +107,8 @@ class Lowering:
         for key in [key for key in self._operands if key[0] is tensor]:
             for part in self._operands.pop(key):
                 self.arena.give(part)
+        if tensor in self._packed:
+            self.arena.give(self._packed.pop(tensor))
 
     def place_of(self, tensor: Tensor) -> Place:
         return self._places[tensor]
@@ -108,6 +121,7 @@ class Lowering:
         reads: dict[str, Tensor | Place],
         writes: dict[str, Tensor | Place],
         caches: dict[str, tuple[str, int]] | None = None,
+        runs: Runs = Runs.ALL,
         **arguments: Any,
     ) -> None:
         """Add a step; `reads` and `writes` are arguments that are tensors or places."""
@@ -123,6 +137,7 @@ class Lowering:
                 list(read.values()),
                 list(written.values()),
                 caches or {},
+                runs,
             )
         )
 
@@ -134,9 +149,9 @@ class Lowering:
         self.kept.append(kept)
         return kept.ctypes.data
 
-    def operand(self, x: Tensor, width: int, wanted: layout.Operand) -> Bytes:
+    def operand(self, x: Tensor, width: int, wanted: layout.Operand, runs: Runs) -> Bytes:
         """`x` as signed bytes for one kind of weights; made once for all that read it."""
-        key = (x, width, wanted)
+        key = (x, width, wanted, runs)
         if key not in self._operands:
             per_row = x.width // width
             n_rows = (MAX_OUTPUTS if x.outputs_only else MAX_TOKENS) * per_row + self.tile
@@ -147,6 +162,7 @@ class Lowering:
                 "quantize:",
                 {"x": x},
                 {"out": made.x, "scale": made.scales, "sums": made.sums},
+                runs=runs,
                 width=width,
                 spans=wanted.spans,
                 zero=wanted.zero,
@@ -155,6 +171,17 @@ class Lowering:
                 per_row=per_row,
             )
         return self._operands[key]
+
+    def packed(self, x: Tensor) -> Place:
+        """`x` as tiles of bf16; made once for all that read it."""
+        if x not in self._packed:
+            place = self._packed[x] = self.arena.take(
+                2 * -(-x.width // layout.PART) * layout.PART * MAX_TOKENS
+            )
+            self.step(
+                "amx:pack", {"x": x}, {"out": place}, runs=Runs.MANY, width=x.width, rows=_rows(x)
+            )
+        return self._packed[x]
 
     def product(self, op: Linear | ExpertLinear, **more: Any) -> None:
         """A matrix product: by bytes or by floats, for one matrix or for chosen ones."""
@@ -168,13 +195,17 @@ class Lowering:
             "n_out": n_out,
             "rows": _rows(op.out),
         }
+        many = by_amx(chosen) and not (experts or op.out.outputs_only)
+        runs = Runs.FEW if many else Runs.ALL
+        packed = self.packed(op.x) if many else None
         if chosen.operand:
-            x = self.operand(op.x, n_in, chosen.operand)
+            x = self.operand(op.x, n_in, chosen.operand, runs)
             self.new(op.out)
             self.step(
                 f"matmul:{chosen.format},{0 if experts else self.tile}",
                 {"x": x.x, "x_scale": x.scales, "x_sum": x.sums, **experts},
                 {"out": op.out},
+                runs=runs,
                 spans=chosen.operand.spans,
                 tile=self.tile,
                 n_blocks=n_in // op.weight.format.block,
@@ -188,11 +219,26 @@ class Lowering:
                 f"matmul_float:{chosen.format},{0 if experts else FLOAT_TILE}",
                 {"x": op.x, **experts},
                 {"out": op.out},
+                runs=runs,
                 n_in=n_in,
                 chunk=self.chunk(-(-n_out // layout.FLOAT_ROWS)),
                 **shape,
                 **more,
             )
+        if packed:
+            scratch_bytes = layout.amx_scratch(n_in)
+            scratch = self.arena.take(scratch_bytes * self.n_threads)
+            self.step(
+                f"amx:{chosen.format}",
+                {"x": packed},
+                {"out": op.out, "scratch": scratch},
+                runs=Runs.MANY,
+                scratch_bytes=scratch_bytes,
+                n_in=n_in,
+                chunk=-(-self.chunk(-(-n_out // layout.ROWS)) // 2) * 2,  # it takes pairs
+                **shape,
+            )
+            self.arena.give(scratch)
 
     def chunk(self, groups: int) -> int:
         return max(1, groups // (self.n_threads * CHUNKS_PER_THREAD))
@@ -251,27 +297,27 @@ def _rope(low: Lowering, op: Rope) -> None:
 
 
 def _attention(low: Lowering, op: Attention) -> None:
-    cache = low.plan.caches.index(op.cache)
+    cache, n_caches = low.plan.caches.index(op.cache), len(low.plan.caches)
     (n_head, key_dim), (n_head_kv, value_dim) = op.q.shape, op.v.shape
-    # the cache itself, as a place below the arena, so that `attend` waits for `store`
-    memory = Place(-1 - cache, 1)
-    sides = {"keys": ("keys", cache), "values": ("values", cache)}
+    # what belongs to a state, as places below the arena, so that `attend` waits for `store`
+    memory, partials = Place(-1 - cache, 1), Place(-1 - n_caches, 1)
+    sides = {"keys": ("keys", cache), "values": ("values", cache), "partials": ("partials", 0)}
     shape: dict[str, Any] = {"key_dim": key_dim, "value_dim": value_dim, "n_ctx": 0}
     low.step(
         "attention:store,{kv}",
         {"k": op.k, "v": op.v},
-        {"": memory},
+        {"": memory, "partials": partials},
         sides,
         n_head=n_head_kv,
         **shape,
     )
     low.new(op.out)
-    scratch_bytes = layout.attention_scratch(key_dim, value_dim)
+    scratch_bytes = layout.attention_scratch(n_head // n_head_kv, key_dim, value_dim)
     scratch = low.arena.take(scratch_bytes * low.n_threads)
     low.step(
         "attention:attend,{kv}",
         {"q": op.q, "": memory},
-        {"out": op.out, "scratch": scratch},
+        {"out": op.out, "scratch": scratch, "partials": partials},
         sides,
         scratch_bytes=scratch_bytes,
         n_head=n_head,
@@ -357,6 +403,11 @@ LOWER: dict[type[Op], Callable[[Lowering, Any], None]] = {
     WeightedSum: _weighted_sum,
     SelectOutputs: _select_outputs,
 }
+
+
+def steps_of(steps: list[Step], runs: Runs) -> list[Step]:
+    """The steps of runs of few tokens, or of many."""
+    return [step for step in steps if step.runs in (Runs.ALL, runs)]
 
 
 def barriers(steps: list[Step]) -> list[int]:

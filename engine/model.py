@@ -15,7 +15,7 @@ import numpy as np
 from vatra import models, spark
 from vatra.choices import Choice
 from vatra.engine import memory, numerics
-from vatra.engine.executor import Executor, KVType, Outputs, State
+from vatra.engine.executor import KV_TYPES, Executor, KVType, Outputs, State
 from vatra.engine.generation import Steps, stop_strings
 from vatra.engine.sampling import Sampling, not_honoured
 from vatra.engine.session import CHUNK, ContextFull, Session
@@ -52,13 +52,14 @@ def load(
     """The model in a GGUF file, without one the toy that comes with Vatra, ready to evaluate.
 
     `backend` is "cpu" (compiled kernels) or "reference" (numpy); `ctx` the tokens of context, by
-    default what the file says as far as memory allows; `kv` the precision of the KV cache. Raises
-    MissingFile, BadFile, UnsupportedFile, OutOfMemory with what is needed and there, or UsageError.
+    default what the file says as far as memory allows; `kv` the precision of the KV cache: "f16",
+    "f32", or "q8_0", which takes little more than half of f16. Raises MissingFile, BadFile,
+    UnsupportedFile, OutOfMemory with what is needed and there, or UsageError.
     """
     if backend not in BACKENDS:
         raise UsageError(f"backend: got {backend!r}, wanted {' or '.join(BACKENDS)}")
-    if kv not in ("f16", "f32"):
-        raise UsageError(f"kv: got {kv!r}, wanted f16 or f32")
+    if kv not in KV_TYPES:
+        raise UsageError(f"kv: got {kv!r}, wanted {' or '.join(KV_TYPES)}")
     _check_count("threads", threads, 1024)
     _check_count("ctx", ctx, 2**31 - 1)
     checkpoint = gguf.read(spark.path() if path is None else path)
@@ -73,11 +74,11 @@ def _open(
     checkpoint: Checkpoint, backend: str, threads: int | None, ctx: int | None, kv: KVType
 ) -> Model:
     plan = models.read(checkpoint, ctx)
-    per_token = State.bytes_per_token(plan.caches, kv)
-    chosen = choose_ctx(plan.n_ctx_train, per_token, ctx, memory.available())
-    n_ctx = int(chosen.value)
     module, _, name = BACKENDS[backend].partition(":")
     executor_class = getattr(import_module(module), name)
+    per_token = executor_class.kv_bytes_per_token(plan, kv)
+    chosen = choose_ctx(plan.n_ctx_train, per_token, ctx, memory.available())
+    n_ctx = int(chosen.value)
     check_memory(executor_class.weight_bytes(plan), per_token * n_ctx, n_ctx)
     if ctx is None and n_ctx != plan.n_ctx_train:
         plan = models.read(checkpoint, n_ctx)  # some rotations depend on it
@@ -254,7 +255,7 @@ class Model:
         """
         _check_count("ctx", ctx, 2**31 - 1)
         if ctx is not None:
-            check_memory(0, State.bytes_per_token(self.plan.caches, self.kv) * ctx, ctx)
+            check_memory(0, self.executor.kv_bytes_per_token(self.plan, self.kv) * ctx, ctx)
         return Session(self, ctx)
 
     def generate(

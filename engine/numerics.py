@@ -64,9 +64,10 @@ def culprit(model: Evaluated, ids: Sequence[int]) -> VatraError:
         return BadFile(
             path, f"{what}: the weights are out of any model's range", field=f"activation {name}"
         )
-    if model.kv == "f16":
+    if model.kv != "f32":
         what = (
-            "too large for an f16 KV cache, but finite in f32: load the model with an f32 KV cache"
+            f"too large for the {model.kv} KV cache, but finite in f32: "
+            "load the model with an f32 KV cache"
         )
         return BadFile(path, what, field="activation logits")
     return VatraError(f"{path}: the logits are not finite, but are when evaluated step by step")

@@ -1,7 +1,8 @@
 """The reference executor: numpy float32, one operation at a time.
 
 It is the oracle that every other executor is compared with, the fallback for what has no kernel,
-and the debugger's view of a model: a hook on any named tensor sees its values.
+and the debugger's view of a model: a hook on any named tensor sees its values. A q8_0 KV cache is
+rounded as the CPU executor rounds it, to the same values.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ Hook = Callable[[Array], None]
 
 CACHE_BYTES = 512 * 2**20  # decoded weights of smaller models are kept
 SLAB_WEIGHTS = 2**24  # others are decoded this many at a time
+LEAST_PEAK = 1e-36  # 32 values that are no larger become zeros: 127 over less would be infinite
 
 
 class ReferenceExecutor:
@@ -49,6 +51,11 @@ class ReferenceExecutor:
         """See `Executor.weight_bytes`."""
         decoded = _decoded_bytes(plan)
         return sum(w.nbytes for w in plan.weights()) + (decoded if decoded < CACHE_BYTES else 0)
+
+    @staticmethod
+    def kv_bytes_per_token(plan: Plan, kv: KVType) -> int:
+        """See `Executor.kv_bytes_per_token`."""
+        return State.bytes_per_token(plan.caches, kv)
 
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> State:
         """See `Executor.new_state`."""
@@ -157,6 +164,8 @@ def _attention(run: _Run, op: ops.Attention) -> tuple[Array]:
     start, end = run.positions[0], run.positions[-1] + 1
     i = run.executor.plan.caches.index(op.cache)
     keys, values = run.state.keys[i][:, :end], run.state.values[i][:, :end]
+    if run.state.kv == "q8_0":
+        k, v = rounded_q8_0(k), rounded_q8_0(v)
     keys[:, start:], values[:, start:] = k, v
     n_head, n, n_kv = len(q), len(run.positions), len(k)
     q = q.reshape(n_kv, n_head // n_kv * n, -1)  # the query heads of a KV head, one after another
@@ -166,6 +175,17 @@ def _attention(run: _Run, op: ops.Attention) -> tuple[Array]:
     shares = _softmax(scores).reshape(n_kv, -1, end)
     out = (shares @ values.astype(np.float32)).reshape(n_head, n, -1)
     return (out.swapaxes(0, 1),)
+
+
+def rounded_q8_0(x: Array) -> Array:
+    """float32 (..., dim) as bytes times a half, max|x| / 127, for each 32 of them."""
+    dim = x.shape[-1]
+    parts = np.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, -dim % 32),)).reshape(*x.shape[:-1], -1, 32)
+    peak = np.abs(parts).max(-1, keepdims=True)
+    factor = np.where(peak > LEAST_PEAK, np.float32(127) / peak, np.float32(0))
+    scale = (peak / np.float32(127)).astype(np.float16).astype(np.float32)
+    out: Array = (np.rint(parts * factor) * scale).reshape(*x.shape[:-1], -1)
+    return out[..., :dim]
 
 
 def _softmax(x: Array) -> Array:

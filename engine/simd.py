@@ -158,6 +158,10 @@ def _call(b: Any, name: str, result: Any, *values: Any) -> Any:
     return b.call(cgutils.get_or_insert_function(b.module, kind, name), list(values))
 
 
+def _call_void(b: Any, name: str, *values: Any) -> None:
+    _call(b, name, ir.VoidType(), *values)
+
+
 def _shuffle(b: Any, v: Any, w: Any, lanes: list[int]) -> Any:
     return b.shuffle_vector(v, w, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
 
@@ -250,6 +254,67 @@ def _dot4_avx2(b: Any, unsigned: Any, signed: Any, bits: int) -> Any:
     return _join(b, *halves)
 
 
+def _lookup(b: Any, table: Any, codes: Any) -> Any:
+    """<64 x i8> of entries of a <16 x i8>, for codes below 16."""
+    level = processor().level
+
+    def repeated(n: int) -> Any:
+        return _shuffle(b, table, table, list(range(16)) * n)
+
+    def by_pieces(n: int, name: str) -> Any:
+        pieces = [_half(b, codes, start, n) for start in range(0, codes.type.count, n)]
+        return [_call(b, name, piece.type, repeated(n // 16), piece) for piece in pieces]
+
+    if level == "avx512":
+        return _call(b, "llvm.x86.avx512.pshuf.b.512", i8s.ir, repeated(4), codes)
+    if level == "avx2":
+        return _join(b, *by_pieces(32, "llvm.x86.avx2.pshuf.b"))
+    if level == "neon":
+        quarters = by_pieces(16, "llvm.aarch64.neon.tbl1.v16i8")
+        return _join(b, _join(b, *quarters[:2]), _join(b, *quarters[2:]))
+    found = [_splat(b, b.extract_element(table, ir.Constant(I32, i)), 64) for i in range(16)]
+    for k in range(4):  # each bit of the codes leaves half of what is possible
+        bit = b.and_(codes, _constant(i8s.ir, 1 << k))
+        is_set = b.icmp_unsigned("!=", bit, _constant(i8s.ir, 0))
+        found = [
+            b.select(is_set, one, zero) for zero, one in zip(found[::2], found[1::2], strict=True)
+        ]
+    return found[0]
+
+
+def _bit_fields(b: Any, words: Any, j: int, bits: int, up: int) -> Any:
+    """One vector of `bit_fields`."""
+    low, mask = 4 * bits * j, (1 << bits) - 1 << up
+    if processor().has("avx512vbmi"):  # one instruction shifts every byte as it likes
+        offsets = [(32 * lane + low + bits * i - up) % 64 for lane in (0, 1) for i in range(4)]
+        shifts = ir.Constant(i8s.ir, offsets * 8)
+        taken = _call(
+            b, "llvm.x86.avx512.pmultishift.qb.512", i8s.ir, shifts, b.bitcast(words, i8s.ir)
+        )
+        return b.and_(taken, _constant(i8s.ir, mask))
+    if bits == 1:
+        lanes = b.bitcast(words, i8s.ir)
+        copies = _shuffle(b, lanes, lanes, [i // 4 * 4 + low // 8 for i in range(4 * LANES)])
+        places = [1 << low % 8 + i for i in range(4)] * LANES
+        bit = b.and_(copies, ir.Constant(i8s.ir, places))
+        is_set = b.icmp_unsigned("!=", bit, _constant(i8s.ir, 0))
+        return b.select(is_set, _constant(i8s.ir, mask), _constant(i8s.ir, 0))
+    byte = b.and_(b.lshr(words, _constant(i32s.ir, low)), _constant(i32s.ir, 255))
+    for apart in (12, 6):  # copies that do not overlap where they matter
+        byte = b.or_(byte, b.shl(byte, _constant(i32s.ir, apart)))
+    byte = b.and_(byte, _constant(i32s.ir, 0x03030303))
+    return b.bitcast(b.shl(byte, _constant(i32s.ir, up)), i8s.ir)
+
+
+def _first_trits(b: Any, v: Any) -> Any:
+    """floor(3 x / 256) of unsigned bytes x: how many thirds of 256 they have passed."""
+    digit = _constant(v.type, 0)
+    for passed, third in enumerate((85, 170), 1):
+        above = b.icmp_unsigned(">", v, _constant(v.type, third))
+        digit = b.select(above, _constant(v.type, passed), digit)
+    return digit
+
+
 def _tree(b: Any, v: Any, combine: Callable[[Any, Any], Any]) -> Any:
     """Fold a vector in halves: the same order on every processor."""
     n = v.type.count
@@ -293,6 +358,8 @@ store_i32 = verb(VOID, address, i32)(lambda b, at, v: _store(b, at, v))
 store_f32 = verb(VOID, address, f32)(lambda b, at, v: _store(b, at, v))
 load_i16 = verb(i32, address)(lambda b, at: b.zext(_load(b, at, I16), I32))
 store_i16 = verb(VOID, address, i32)(lambda b, at, v: _store(b, at, b.trunc(v, I16)))
+load_i8 = verb(i32, address)(lambda b, at: b.zext(_load(b, at, I8), I32))
+store_i8 = verb(VOID, address, i32)(lambda b, at, v: _store(b, at, b.trunc(v, I8)))
 
 load_f32s = verb(f32s, address)(lambda b, at: _load(b, at, f32s.ir))
 load_i32s = verb(i32s, address)(lambda b, at: _load(b, at, i32s.ir))
@@ -300,7 +367,14 @@ load_i8s = verb(i8s, address)(lambda b, at: _load(b, at, i8s.ir))
 store_f32s = verb(VOID, address, f32s)(lambda b, at, v: _store(b, at, v))
 store_i32s = verb(VOID, address, i32s)(lambda b, at, v: _store(b, at, v))
 
-# 16 halves, 16 bfloat16 or 16 signed bytes in memory, widened
+# 16 unsigned words of 8 or 16 bits in memory, widened
+load_u8s = verb(i32s, address)(
+    lambda b, at: b.zext(_load(b, at, ir.VectorType(I8, LANES)), i32s.ir)
+)
+load_u16s = verb(i32s, address)(
+    lambda b, at: b.zext(_load(b, at, ir.VectorType(I16, LANES)), i32s.ir)
+)
+# 16 halves or 16 bfloat16 in memory, widened
 load_f16s = verb(f32s, address)(
     lambda b, at: _half_to_float(b, _load(b, at, ir.VectorType(I16, LANES)))
 )
@@ -310,12 +384,19 @@ load_bf16s = verb(f32s, address)(
         f32s.ir,
     )
 )
+load_i8s_as_f32s = verb(f32s, address)(
+    lambda b, at: b.sitofp(_load(b, at, ir.VectorType(I8, LANES)), f32s.ir)
+)
 store_f16s = verb(VOID, address, f32s)(lambda b, at, v: _store(b, at, _float_to_half(b, v)))
 # one float32 as a half
 store_f16 = verb(VOID, address, f32)(
     lambda b, at, v: _store(
         b, at, b.extract_element(_float_to_half(b, _splat(b, v)), ir.Constant(I32, 0))
     )
+)
+# one float32 rounded to nearest even, as a signed byte
+store_f32_as_i8 = verb(VOID, address, f32)(
+    lambda b, at, v: _store(b, at, b.fptosi(_call(b, "llvm.rint.f32", F32, v), I8))
 )
 # 16 int32 as 16 bytes, the low byte of each
 store_i32s_as_i8 = verb(VOID, address, i32s)(
@@ -359,7 +440,7 @@ neg = verb(f32s, f32s)(lambda b, x: b.fsub(_constant(f32s.ir, -0.0), x))
 max_f32s = verb(f32s, f32s, f32s)(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
 abs_f32s = verb(f32s, f32s)(lambda b, x: _call(b, f"llvm.fabs.v{LANES}f32", f32s.ir, x))
 add_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.add(x, y))
-mul_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.mul(x, y))
+max_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.select(b.icmp_signed(">", x, y), x, y))
 and_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.and_(x, y))
 or_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.or_(x, y))
 shr_i32s = verb(i32s, i32s, i32)(lambda b, x, n: b.lshr(x, _splat(b, n)))
@@ -372,10 +453,18 @@ to_i32s = verb(i32s, f32s)(
 )
 as_i8s = verb(i8s, i32s)(lambda b, x: b.bitcast(x, i8s.ir))
 as_i32s = verb(i32s, i8s)(lambda b, x: b.bitcast(x, i32s.ir))
+as_f32s = verb(f32s, i32s)(lambda b, x: b.bitcast(x, f32s.ir))
 splat_i8 = verb(i8s, i32)(lambda b, x: _splat(b, b.trunc(x, I8), 4 * LANES))
 and_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.and_(x, y))
 or_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.or_(x, y))
 xor_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.xor(x, y))
+xor_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.xor(x, y))
+# the low 16 bits of each lane, which are a half
+halves_to_f32s = verb(f32s, i32s)(
+    lambda b, x: _half_to_float(b, b.trunc(x, ir.VectorType(I16, LANES)))
+)
+add_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.add(x, y))
+first_trits = verb(i8s, i8s)(_first_trits)
 sum_f32s = verb(f32, f32s)(lambda b, v: _tree(b, v, b.fadd))
 sum_i32s = verb(i32, i32s)(lambda b, v: _tree(b, v, b.add))
 highest = verb(f32, f32s)(
@@ -418,6 +507,83 @@ def exp(b: Any, x: Any) -> Any:
         p = b.fmul(p, b.bitcast(power, f32s.ir))
     p = b.select(b.fcmp_ordered("<", x, c(-87.33654)), c(0.0), p)
     return b.select(b.fcmp_ordered(">", x, c(88.72283)), c(float("inf")), p)
+
+
+# ---- tables ------------------------------------------------------------------------------------
+
+
+def table(name: str, values: Callable[[], bytes]) -> Any:
+    """Make a verb that gives the address of constant bytes, which become part of the machine code.
+
+    `values` is called when the verb is compiled; `name` tells tables of one kernel apart.
+    """
+
+    def emit(b: Any) -> Any:
+        label = f"table.{name}"
+        if label not in b.module.globals:
+            held = values()
+            kind = ir.ArrayType(I8, len(held))
+            made = cgutils.add_global_variable(b.module, kind, label)
+            made.linkage, made.global_constant, made.align = "internal", True, 64
+            made.initializer = ir.Constant(kind, bytearray(held))
+        return b.ptrtoint(b.module.globals[label], I64)
+
+    return verb(address)(emit)
+
+
+def _gather(b: Any, at: Any, index: Any, kind: Any) -> Any:
+    """A vector of `kind` from `at` + index times its size, for a vector of int32 indices."""
+    n, size = index.type.count, kind.width // 8
+    vector = ir.VectorType(kind, n)
+    # those of AVX2 are no faster than loads one by one, and on many processors slower
+    if processor().has("avx512f"):
+        name = f"llvm.x86.avx512.mask.gather.dp{'i' if kind == I32 else 'q'}.512"
+        all_lanes = _constant(ir.VectorType(ir.IntType(1), n), 1)
+        rest, pointer = ir.Constant(vector, None), b.inttoptr(at, I8.as_pointer())
+        return _call(b, name, vector, rest, pointer, index, all_lanes, ir.Constant(I32, size))
+    found = ir.Constant(vector, ir.Undefined)
+    for i in range(n):
+        lane = ir.Constant(I32, i)
+        offset = b.mul(b.sext(b.extract_element(index, lane), I64), ir.Constant(I64, size))
+        found = b.insert_element(found, _load(b, b.add(at, offset), kind), lane)
+    return found
+
+
+# 16 int32 at `at + 4 * index`
+gather = verb(i32s, address, i32s)(lambda b, at, index: _gather(b, at, index, I32))
+
+
+@tile_verb(2)
+def gather_pairs(at: Any, index: Any) -> Any:
+    """Two byte vectors: bytes 0 .. 3 and 4 .. 7 of the 8 at `at + 8 * index`, lane by lane."""
+
+    def emit(b: Any, at: Any, index: Any) -> Any:
+        # few loads and two shuffles, rather than twice as many loads
+        lower, upper = (
+            b.bitcast(_gather(b, at, _half(b, index, start, 8), I64), i32s.ir) for start in (0, 8)
+        )
+        pairs = [_shuffle(b, lower, upper, list(range(first, 32, 2))) for first in (0, 1)]
+        return [b.bitcast(v, i8s.ir) for v in pairs]
+
+    return types.UniTuple(i8s, 2)(address, i32s), emit
+
+
+@tile_verb(3)
+def reflect(quads: Any, bits: Any, total: Any) -> Any:
+    """`total` - byte i of vector j, lane by lane, where bit 4j + i of the lane of `bits` is 1."""
+
+    def emit(b: Any, quads: Any, bits: Any, total: Any) -> Any:
+        bits, total = b.bitcast(bits, i8s.ir), _splat(b, b.trunc(total, I8), 4 * LANES)
+        out = []
+        for j, quad in enumerate(quads):
+            spread = _shuffle(b, bits, bits, [i // 4 * 4 + j // 2 for i in range(4 * LANES)])
+            places = [1 << 4 * (j % 2) + i % 4 for i in range(4 * LANES)]
+            kept = b.and_(spread, ir.Constant(i8s.ir, places))
+            turned = b.icmp_unsigned("!=", kept, _constant(i8s.ir, 0))
+            out.append(b.select(turned, b.sub(total, quad), quad))
+        return out
+
+    return quads(quads, i32s, i32), emit
 
 
 # ---- tiles: tuples of vectors that stay in registers -------------------------------------------
@@ -468,6 +634,36 @@ def load_quads(at: Any, n: Any) -> Any:
         return [_load(b, b.add(at, ir.Constant(I64, 64 * i)), i8s.ir) for i in range(count)]
 
     return types.UniTuple(i8s, count)(address, n), emit
+
+
+@tile_verb(2)
+def lookup(table: Any, codes: Any) -> Any:
+    """Bytes of byte vectors replaced by entries of `table`, 16 integers; every code is below 16."""
+
+    def emit(b: Any, table: Any, codes: Any) -> Any:
+        entries = ir.Constant(ir.VectorType(I8, 16), ir.Undefined)
+        for i, value in enumerate(table):
+            entries = b.insert_element(entries, b.trunc(value, I8), ir.Constant(I32, i))
+        return [_lookup(b, entries, code) for code in codes]
+
+    return codes(types.UniTuple(i64, 16), codes), emit
+
+
+@tile_verb(3)
+def bit_fields(words: Any, bits: Any, up: Any) -> Any:
+    """The fields of 1 or 2 `bits` of each lane, lowest first, as bytes shifted left by `up`.
+
+    Lane r of vector j holds fields 4j .. 4j + 3 of lane r of `words`: 8 vectors, or 4. `bits` and
+    `up` are literals.
+    """
+    count = 8 // bits.literal_value
+
+    def emit(b: Any, words: Any, _bits: Any, _up: Any) -> Any:
+        return [
+            _bit_fields(b, words, j, bits.literal_value, up.literal_value) for j in range(count)
+        ]
+
+    return types.UniTuple(i8s, count)(i32s, bits, up), emit
 
 
 @tile_verb(4)
@@ -611,6 +807,142 @@ def store_sums(
                 _store(b, b.add(b.add(at, b.mul(stride, t)), offset), b.load(slot), 4)
 
     return VOID(address, i64, tile, tokens, address, i64, i64), emit
+
+
+# ---- matrix tiles: what AMX has, only where `processor().matrix_tiles` ---------------------------
+
+
+def _tile_number(n: int) -> Any:
+    return ir.Constant(I8, n)
+
+
+def _at(b: Any, at: Any) -> Any:
+    return b.inttoptr(at, I8.as_pointer())
+
+
+@verb(VOID, address)
+def configure_tiles(b: Any, at: Any) -> None:
+    """Make 8 tiles of the shape that the 64 bytes at `at` say (Intel SDM, LDTILECFG)."""
+    _call_void(b, "llvm.x86.ldtilecfg", _at(b, at))
+
+
+@verb(VOID)
+def release_tiles(b: Any) -> None:
+    """Let the processor forget its tiles: threads that have none are cheaper to switch."""
+    _call_void(b, "llvm.x86.tilerelease")
+
+
+@tile_verb(1)
+def zero_tile(n: Any) -> Any:
+    """Tile `n`, a literal, becomes zeros."""
+
+    def emit(b: Any, _n: Any) -> None:
+        _call_void(b, "llvm.x86.tilezero", _tile_number(n.literal_value))
+
+    return VOID(n), emit
+
+
+@tile_verb(3)
+def fill_tile(n: Any, at: Any, stride: Any) -> Any:
+    """Tile `n`, a literal, is read from 16 rows of 64 bytes, `stride` bytes apart."""
+
+    def emit(b: Any, _n: Any, at: Any, stride: Any) -> None:
+        _call_void(b, "llvm.x86.tileloadd64", _tile_number(n.literal_value), _at(b, at), stride)
+
+    return VOID(n, address, i64), emit
+
+
+@tile_verb(3)
+def spill_tile(n: Any, at: Any, stride: Any) -> Any:
+    """Tile `n`, a literal, is written as 16 rows of 64 bytes, `stride` bytes apart."""
+
+    def emit(b: Any, _n: Any, at: Any, stride: Any) -> None:
+        _call_void(b, "llvm.x86.tilestored64", _tile_number(n.literal_value), _at(b, at), stride)
+
+    return VOID(n, address, i64), emit
+
+
+@tile_verb(3)
+def multiply_tiles(sums: Any, x: Any, w: Any) -> Any:
+    """Float tile `sums` += bf16 tile x (rows of 32) @ bf16 tile w (16 rows of 16 pairs)."""
+
+    def emit(b: Any, *_: Any) -> None:
+        numbers = (_tile_number(n.literal_value) for n in (sums, x, w))
+        _call_void(b, "llvm.x86.tdpbf16ps", *numbers)
+
+    return VOID(sums, x, w), emit
+
+
+def _bf16_bits(b: Any, v: Any) -> Any:
+    """Lanes of float32 whose upper halves are the nearest bf16; NaN must be the usual one."""
+    return b.add(b.bitcast(v, i32s.ir), _constant(i32s.ir, 0x8000))
+
+
+def _usual_nan(b: Any, v: Any) -> Any:
+    return b.select(b.fcmp_unordered("uno", v, v), _constant(f32s.ir, float("nan")), v)
+
+
+@tile_verb(2)
+def store_turned(at: Any, rows: Any) -> Any:
+    """Write a tile from its 16 columns: lane i of rows[r], a pair of bf16, goes to 64 i + 4 r."""
+
+    def emit(b: Any, at: Any, rows: Any) -> None:
+        for step in (1, 2, 4, 8):  # swap lanes between rows that lie `step` apart
+            lanes = range(LANES)
+            low = [n + LANES - step if n & step else n for n in lanes]
+            high = [n + LANES if n & step else n + step for n in lanes]
+            for r in range(LANES):
+                if not r & step:
+                    first, second = rows[r], rows[r + step]
+                    rows[r] = _shuffle(b, first, second, low)
+                    rows[r + step] = _shuffle(b, first, second, high)
+        for i, row in enumerate(rows):
+            _store(b, b.add(at, ir.Constant(I64, 64 * i)), row)
+
+    return VOID(address, rows), emit
+
+
+@verb(i32s, f32s, f32s)
+def bf16_pairs(b: Any, first: Any, second: Any) -> Any:
+    """32 values in order as bf16, two in a lane."""
+    halves = [
+        b.trunc(
+            b.lshr(_bf16_bits(b, _usual_nan(b, v)), _constant(i32s.ir, 16)),
+            ir.VectorType(I16, LANES),
+        )
+        for v in (first, second)
+    ]
+    return b.bitcast(_join(b, *halves), i32s.ir)
+
+
+@tile_verb(5)
+def store_bf16_pairs(at: Any, quads: Any, scales: Any, mins: Any, zero: Any) -> Any:
+    """Write 32 weights of 16 rows as a tile: pair i of row r are lanes' halves at 64 i + 4 r.
+
+    quads, scales and mins as `unpack` gives them; zero: a literal, what the bytes are too large by.
+    """
+    with_mins = isinstance(mins, types.UniTuple)
+    spans = scales.count
+
+    def emit(b: Any, at: Any, quads: Any, scales: Any, mins: Any, _zero: Any) -> None:
+        scales = [_usual_nan(b, s) for s in scales]
+        if with_mins:
+            offsets = [_usual_nan(b, m) for m in mins]
+        else:
+            offsets = [b.fmul(s, _constant(f32s.ir, -float(zero.literal_value))) for s in scales]
+        for j, quad in enumerate(quads):
+            scale, offset = scales[j * spans // 8], offsets[j * spans // 8]
+            lanes, rounded = b.bitcast(quad, i32s.ir), []
+            for k in range(4):
+                byte = b.lshr(lanes, _constant(i32s.ir, 8 * k))
+                byte = b.and_(byte, _constant(i32s.ir, 255)) if k < 3 else byte
+                rounded.append(_bf16_bits(b, _fma(b, b.sitofp(byte, f32s.ir), scale, offset)))
+            for k in (0, 2):
+                low = b.lshr(rounded[k], _constant(i32s.ir, 16))
+                high = b.and_(rounded[k + 1], _constant(i32s.ir, 0xFFFF0000))
+                _store(b, b.add(at, ir.Constant(I64, 128 * j + 32 * k)), b.or_(low, high))
+
+    return VOID(address, quads, scales, mins, zero), emit
 
 
 # ---- threads -----------------------------------------------------------------------------------

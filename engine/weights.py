@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vatra.engine import jit
+from vatra.engine.cpu_features import processor
 from vatra.engine.kernels.layout import FAST, FLOATS, ROWS, Operand
 from vatra.engine.memory import mebibytes
 from vatra.engine.threads import Pool, op_row
@@ -36,6 +37,11 @@ def way(format: WeightFormat) -> Way:
     if name in FAST:
         return Way(name, FAST[name], "16 rows interleaved")
     return Way("f16", None, f"decoded to f16 when loaded: {name} has no kernel of its own yet")
+
+
+def by_amx(chosen: Way) -> bool:
+    """True if runs of many tokens are multiplied by AMX; float32 weights stay what they are."""
+    return processor().matrix_tiles and chosen.format != "f32"
 
 
 def placed_bytes(weight: QTensor) -> int:
@@ -92,14 +98,10 @@ def place(weight: QTensor, pool: Pool, memory: Memory) -> Array:
 
 
 def pieces(format: WeightFormat) -> Array:
-    """How a block is cut: int64 (n, 2) of offset and size, which is 2 for halves, else 4."""
+    """How a block is cut: int64 (n, 2) of offset and size, the largest that divides the field."""
     found = []
     for kind, offset in (field[:2] for field in (format.layout.fields or {}).values()):
-        size = 2 if kind.base == np.float16 else 4
-        if kind.itemsize % size:
-            raise ValueError(
-                f"{format.name}: a field of {kind.itemsize} bytes cannot be interleaved"
-            )
+        size = next(size for size in (4, 2, 1) if kind.itemsize % size == 0)
         found += [(offset + i, size) for i in range(0, kind.itemsize, size)]
     return np.array(found, np.int64)
 

@@ -167,6 +167,35 @@ say(seconds=seconds, right=right())
     assert min(said["seconds"] for said in runs) < 0.15
 
 
+def test_tables_are_kept_with_the_code(tree: Path, tmp_path: Path) -> None:
+    """A kernel that gathers from a grid of the `gguf` package, compiled here and loaded there."""
+    code = """
+from vatra import quant
+from vatra.engine.kernels.layout import FAST
+from vatra.engine.weights import pieces
+def product(name, n_out=16):
+    format, rng = quant.by_name(name), np.random.default_rng(1)
+    data = np.frombuffer(rng.bytes(n_out * format.block_bytes), np.uint8).reshape(n_out, -1).copy()
+    data.view(format.layout)["d"] = 1
+    w = np.concatenate([data[:, i : i + n].reshape(-1) for i, n in pieces(format)])
+    x, scale = np.zeros((8, 32), np.int8), np.ones(8, np.float32)
+    x[:, 5] = range(1, 9)
+    sums, out = np.int32(-FAST[name].zero) * x.sum(1, dtype=np.int32), np.zeros(16, np.float32)
+    kernel = jit.load([f"matmul:{name},2"])[f"matmul:{name},2"]
+    places = {"w": w, "x": x, "x_scale": scale, "x_sum": sums, "out": out}
+    given = {key: place.ctypes.data for key, place in places.items()}
+    counts = {"spans": 1, "tile": 2, "n_out": n_out, "n_blocks": 1, "rows": 0, "chunk": 1}
+    Pool(1).run(op_row(kernel, bias=0, **given, **counts)[None], tokens=1)
+    modules = [m for m in ("numba", "gguf") if m in sys.modules]
+    return modules, bool(np.allclose(out, format.decode(data) @ x.reshape(-1)) and out.any())
+say(found=[product(name) for name in ("iq3_xxs", "iq1_s", "iq2_xxs")])
+"""
+    cold, warm = (run(code, tree, tmp_path) for _ in range(2))
+    assert len(cold["kept"]) == 4 and not warm["kept"]
+    assert all(right for said in (cold, warm) for _, right in said["found"])
+    assert warm["found"][0][0] == []  # before numpy's decoding asked for the grids
+
+
 def test_the_executor_is_imported_without_a_compiler(tree: Path, tmp_path: Path) -> None:
     code = "import sys, vatra.engine.cpu; print('numba' in sys.modules, 'llvmlite' in sys.modules)"
     done = subprocess.run(

@@ -20,14 +20,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import njit
 
 from vatra import quant
 from vatra.engine import jit
 from vatra.engine.cpu_features import processor
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import FAST, FLOATS, PART, ROWS
+from vatra.engine.kernels.unpack import e4m3, e8m0
+from vatra.engine.simd import load_i32s, load_u8s, store_f32s
 from vatra.engine.threads import Pool, op_row
 from vatra.engine.weights import Memory, interleaved, pieces
+from vatra.quant import fp4
 from vatra.quant.format import WeightFormat
 from vatra.quant.tensor import QTensor
 
@@ -45,7 +49,7 @@ CASES_PER_KERNEL = 300
 class Buffers:
     """Places for arrays, each ending at a page that, if `forbidden`, nobody may touch."""
 
-    SLOT, SLOTS = 1 << 20, 16
+    SLOT, SLOTS = 1 << 21, 16
 
     def __init__(self, forbidden: bool = False) -> None:
         self.step = self.SLOT + mmap.PAGESIZE
@@ -370,6 +374,12 @@ def quantize(rng: Rng, b: Buffers) -> Case:
 # ---- products -----------------------------------------------------------------------------------
 
 
+def beside(sizes: Array, words: Array) -> Array:
+    """Halves laid into the upper four bits of four words each: uint16 (n, 4)."""
+    nibbles = sizes.astype(np.float16).view(np.uint16)[:, None] >> np.arange(0, 16, 4)
+    return words & 0xFFF | (nibbles & 15) << 12
+
+
 def random_rows(rng: Rng, format: WeightFormat, rows: int, width: int) -> Array:
     """uint8 (rows, bytes): any codes, and scales of ordinary size, some of them 0."""
     data = np.frombuffer(rng.bytes(rows * format.row_bytes(width)), np.uint8).copy()
@@ -377,8 +387,11 @@ def random_rows(rng: Rng, format: WeightFormat, rows: int, width: int) -> Array:
         return format.encode(normal(rng, rows, width))
     blocks = data.view(format.layout)
     for name, (kind, *_) in (format.layout.fields or {}).items():
-        if kind.base == np.float16:
-            blocks[name] = rng.standard_normal(len(blocks)) * (rng.random(len(blocks)) > 0.05)
+        if kind.base == np.float16 or (format.name, name) == ("iq1_m", "scales"):
+            sizes = rng.standard_normal(len(blocks)) * (rng.random(len(blocks)) > 0.05)
+            blocks[name] = sizes if kind.base == np.float16 else beside(sizes, blocks[name])
+    if format.name == "mxfp4":  # powers of two; the least is nearly 0
+        blocks["e"] = rng.integers(118, 132, len(blocks)) * (rng.random(len(blocks)) > 0.05)
     return data.reshape(rows, -1)
 
 
@@ -505,26 +518,128 @@ def experts(rng: Rng, b: Buffers, name: str) -> Case:
     return made(kernel, rows_of(rng, n), [out], check, **arguments)
 
 
+# ---- products of many tokens by AMX -------------------------------------------------------------
+
+
+def bf16(x: Array) -> Array:
+    """float32 values as the nearest bf16, in its 16 bits; halves are rounded away from zero."""
+    bits = x.view(np.uint32).astype(np.uint64) + 0x8000
+    return np.where(np.isnan(x), 0x7FC0, bits >> 16).astype(np.uint16)
+
+
+def packed(x: Array) -> Array:
+    """x (n, width) as tiles: uint16 (n / 16, width / 32, 16, 32), missing tokens being NaN."""
+    n, width = -(-len(x) // 16) * 16, -(-x.shape[1] // PART) * PART
+    full = np.full((n, width), 0xFFFF, np.uint16)
+    full[: len(x)] = 0
+    full[: len(x), : x.shape[1]] = bf16(x)
+    return np.ascontiguousarray(full.reshape(-1, 16, width // PART, PART).swapaxes(1, 2))
+
+
+def amx_pack(rng: Rng, b: Buffers) -> Case:
+    n, width = size(rng, 70), size(rng, 200)
+    x = normal(rng, n, width) * np.float32(10.0 ** rng.integers(-30, 30))
+    x[0, 0] = rng.choice([np.nan, np.inf, -np.inf, 0])
+    wanted, x = packed(x), b.activations(x)
+    out = b.room(wanted.shape, 0, np.uint16)
+    check = lambda: same(out, wanted)  # noqa: E731
+    places = {"x": at(x), "out": at(out)}
+    return made("amx:pack", rows_of(rng, n), [out], check, width=width, **places)
+
+
+def amx_product(rng: Rng, b: Buffers, name: str) -> Case:
+    format = quant.by_name(name)
+    n, n_out = size(rng, 70), size(rng, 70)
+    n_in = size(rng, 200) if name in FLOATS else format.block * size(rng, 512 // format.block)
+    data = random_rows(rng, format, n_out, n_in)
+    w = b.put(data if name in FLOATS else interleave(format, data, 1))
+    x = normal(rng, n, n_in)
+    bias_at, bias = bias_for(rng, b, n_out)
+    out = b.results(n, n_out)
+    scratch_bytes = layout.amx_scratch(n_in)
+    scratch = b.room((MOST_THREADS * scratch_bytes,), 0, np.uint8)
+    decoded = format.decode(data)
+
+    def check() -> None:
+        rounded = (bf16(x).astype(np.uint32) << 16).view(np.float32)
+        wanted = rounded.astype(np.float64) @ decoded.T + bias
+        sizes = np.abs(rounded) @ np.abs(decoded).T + np.abs(bias)
+        close(out, wanted, sizes + 1e-30, 2.0**-8)  # weights are rounded to 8 bits
+        # ... mostly one apart from another, so that errors cancel
+        error, whole = out - wanted, np.sqrt((rounded.astype(np.float64) ** 2) @ (decoded**2).T)
+        close(error, np.zeros_like(error), whole + np.abs(wanted) / 4 + 1e-30, 2.0**-6)
+
+    shape = {"n_out": n_out, "n_in": n_in, "chunk": pick(rng, 2, 4), "bias": bias_at}
+    places = {"w": at(w), "x": at(b.put(packed(x))), "out": at(out), "scratch": at(scratch)}
+    shape["scratch_bytes"] = scratch_bytes
+    return made(f"amx:{name}", rows_of(rng, n), [out], check, **shape, **places)
+
+
+if processor().matrix_tiles:
+    case("amx")(amx_pack)
+    case("amx", *FAST, "f16", "bf16")(amx_product)
+
+
 # ---- attention ----------------------------------------------------------------------------------
 
-KV = {"f16": np.float16, "f32": np.float32}
+KV = {"f16": np.float16, "f32": np.float32, "q8_0": None}
+SPAN, FEW = layout.SPAN, layout.FEW
 
 
-def transposed(keys: Array) -> Array:
-    """keys (heads, positions, dim) as they lie in the cache."""
-    heads, positions, dim = keys.shape
-    split = keys.reshape(heads, positions // ROWS, ROWS, dim)
-    return np.ascontiguousarray(split.swapaxes(2, 3))
+def in_bytes(x: Array) -> tuple[Array, Array]:
+    """x (..., dim) as a q8_0 cache keeps it: int8 (..., blocks, 32), float16 (..., blocks)."""
+    wide = np.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, -x.shape[-1] % PART),))
+    shape = *x.shape[:-1], -1
+    codes, scales = quantised(np.nan_to_num(wide).reshape(-1, wide.shape[-1]))
+    halves = scales.astype(np.float16).reshape(shape)
+    halves[np.isnan(x).any(-1)] = np.nan
+    return codes.reshape(*shape, PART), halves
 
 
-def padded(values: Array) -> Array:
-    """values (heads, positions, dim) as they lie in the cache."""
-    more = -values.shape[-1] % 16
-    return np.pad(values, ((0, 0), (0, 0), (0, more)))
+def kept(kind: str, x: Array) -> Array:
+    """What a cache of that kind makes of x (..., dim), as float32."""
+    if kind != "q8_0":
+        return x.astype(KV[kind]).astype(np.float32)
+    codes, scales = in_bytes(x)
+    values = codes * scales[..., None].astype(np.float32)
+    return values.reshape(*x.shape[:-1], -1)[..., : x.shape[-1]]
+
+
+def key_cache(kind: str, x: Array) -> Array:
+    """Keys x (heads, positions, dim) as they lie in the cache."""
+    heads, positions, dim = x.shape
+    grouped = x.reshape(heads, positions // ROWS, ROWS, dim)
+    if kind != "q8_0":
+        return np.ascontiguousarray(grouped.swapaxes(2, 3).astype(KV[kind]))
+    codes, scales = in_bytes(grouped)  # (heads, groups, 16, blocks, 32), and without the 32
+    parts = []
+    for block in range(scales.shape[-1]):
+        some = codes[:, :, :, block, : dim - PART * block].swapaxes(2, 3)
+        parts.append(np.ascontiguousarray(scales[..., block]).view(np.uint8))
+        parts.append(np.ascontiguousarray(some).view(np.uint8).reshape(*some.shape[:2], -1))
+    return np.concatenate(parts, axis=-1)
+
+
+def value_cache(kind: str, x: Array) -> Array:
+    """Values x (heads, positions, dim) as they lie in the cache."""
+    heads, positions, dim = x.shape
+    wide = np.pad(x, ((0, 0), (0, 0), (0, -dim % PART)))
+    grouped = wide.reshape(heads, positions // ROWS, ROWS, -1, PART).swapaxes(2, 3)
+    if kind != "q8_0":
+        return np.ascontiguousarray(grouped.astype(KV[kind]))
+    codes, scales = in_bytes(grouped)  # (heads, groups, blocks, 16, 1, 32), without the 32
+    scale_bytes = np.ascontiguousarray(scales[..., 0]).view(np.uint8)
+    code_bytes = codes.view(np.uint8).reshape(*codes.shape[:3], -1)
+    return np.concatenate([scale_bytes, code_bytes], axis=-1).reshape(heads, len(grouped[0]), -1)
+
+
+def context(end: int, *more: int) -> int:
+    """Positions of a cache that holds `end` of them."""
+    return -(-end // layout.STEP) * layout.STEP + sum(more)
 
 
 def dimensions(rng: Rng) -> tuple[int, int]:
-    key_dim = pick(rng, 8, 20, 64, 80, 128, size(rng, 40))
+    key_dim = pick(rng, 8, 20, 64, 80, 128, 256, size(rng, 40))
     return key_dim, pick(rng, key_dim, key_dim, 1, 16, 48, 72)
 
 
@@ -532,24 +647,26 @@ def dimensions(rng: Rng) -> tuple[int, int]:
 def store(rng: Rng, b: Buffers, kind: str) -> Case:
     n, n_head, (key_dim, value_dim) = size(rng, 20), size(rng, 3), dimensions(rng)
     position = pick(rng, 0, 0, int(rng.integers(0, 120)), 63, 64)
-    n_ctx = -(-(position + n) // layout.STEP) * layout.STEP + pick(rng, 0, layout.STEP)
+    n_ctx = context(position + n, pick(rng, 0, layout.STEP))
     k, v = (
         b.activations(normal(rng, n, n_head, key_dim)),
         b.activations(normal(rng, n, n_head, value_dim)),
     )
-    before_k = normal(rng, n_head, n_ctx, key_dim).astype(KV[kind])
-    before_v = padded(normal(rng, n_head, n_ctx, value_dim).astype(KV[kind]))
-    keys, values = b.put(transposed(before_k)), b.put(before_v)
+    before_k = normal(rng, n_head, n_ctx, key_dim)
+    before_v = normal(rng, n_head, n_ctx, value_dim)
+    keys, values = b.put(key_cache(kind, before_k)), b.put(value_cache(kind, before_v))
+    partials = b.put(np.full(64 * n_head, GUARD, np.uint8))
 
     def check() -> None:
         after_k, after_v = before_k.copy(), before_v.copy()
         after_k[:, position : position + n] = k.swapaxes(0, 1)
-        after_v[:, position : position + n, :value_dim] = v.swapaxes(0, 1)
-        same(keys, transposed(after_k))
-        same(values, after_v)
+        after_v[:, position : position + n] = v.swapaxes(0, 1)
+        same(keys, key_cache(kind, after_k))
+        same(values, value_cache(kind, after_v))
+        assert not partials.view(np.int64)[::8].any()
 
     arguments = {
-        "k": at(k), "v": at(v), "keys": at(keys), "values": at(values),
+        "k": at(k), "v": at(v), "keys": at(keys), "values": at(values), "partials": at(partials),
         "n_head": n_head, "key_dim": key_dim, "value_dim": value_dim, "n_ctx": n_ctx,
     }  # fmt: skip
     kernel = f"attention:store,{kind}"
@@ -570,36 +687,60 @@ def attended(q: Array, keys: Array, values: Array, position: int, scale: float) 
     return out
 
 
-@case("attention", *KV)
-def attend(rng: Rng, b: Buffers, kind: str) -> Case:
-    n, n_kv, (key_dim, value_dim) = size(rng, 12), size(rng, 3), dimensions(rng)
-    n_head = n_kv * size(rng, 6)
-    # the last position falls around a multiple of 64
-    end = max(n, pick(rng, n, int(rng.integers(n, 200)), 64, 64, 128) + pick(rng, -1, 0, 1, 2))
-    position = end - n
-    n_ctx = -(-end // layout.STEP) * layout.STEP + pick(rng, 0, layout.STEP)
+def empty_partials(n_head: int, n_kv: int, value_dim: int, n_ctx: int) -> Array:
+    """As `store` leaves them."""
+    made = np.full(layout.attention_partials(n_head, n_kv, value_dim, n_ctx), 0xFF, np.uint8)
+    made[: 64 * n_kv] = 0
+    return made
+
+
+def attend(rng: Rng, b: Buffers, kind: str, end: int, n: int, n_kv: int, group: int) -> Case:
+    """`n` tokens, the last at position end - 1."""
+    key_dim, value_dim = dimensions(rng)
+    if end > SPAN:  # what fits the buffers
+        key_dim, value_dim = min(key_dim, 80), min(value_dim, 80)
+    n_head, position = n_kv * group, end - n
+    n_ctx = context(end, pick(rng, 0, layout.STEP))
     scale = float(np.float32(key_dim**-0.5))
-    stored_k = normal(rng, n_kv, n_ctx, key_dim).astype(KV[kind])
-    stored_v = normal(rng, n_kv, n_ctx, value_dim).astype(KV[kind])
+    stored_k, stored_v = (normal(rng, n_kv, n_ctx, dim) for dim in (key_dim, value_dim))
     stored_k[:, end:] = stored_v[:, end:] = np.nan  # what a truncated sequence left
     q = b.activations(normal(rng, n, n_head, key_dim) * np.float32(rng.choice([1, 5])))
-    keys, values = b.put(transposed(stored_k)), b.put(padded(stored_v))
+    keys, values = b.put(key_cache(kind, stored_k)), b.put(value_cache(kind, stored_v))
     out = b.results(n, n_head, value_dim)
-    scratch_bytes = layout.attention_scratch(key_dim, value_dim)
+    partials = b.put(empty_partials(n_head, n_kv, value_dim, n_ctx))
+    scratch_bytes = layout.attention_scratch(group, key_dim, value_dim)
     scratch = b.room((MOST_THREADS * scratch_bytes,), 0, np.uint8)
 
     def check() -> None:
-        longest = np.abs(q).sum(-1).max() * np.abs(stored_k[:, :end]).max() * scale
-        wanted = attended(q, stored_k, stored_v, position, scale)
-        close(out, wanted, np.abs(stored_v[:, :end]).max() * (1 + longest), 1e-7)
+        k, v = kept(kind, stored_k[:, :end]), kept(kind, stored_v[:, :end])
+        longest = np.abs(q).sum(-1).max() * np.abs(k).max() * scale
+        close(out, attended(q, k, v, position, scale), np.abs(v).max() * (1 + longest), 1e-7)
+        counters = partials[: 64 * n_kv].view(np.int64)[::8]
+        spans = -(-end // SPAN)
+        assert (counters == (spans if n <= FEW and spans > 1 else 0)).all()
 
     arguments = {
         "q": at(q), "out": at(out), "keys": at(keys), "values": at(values),
-        "scratch": at(scratch), "scratch_bytes": scratch_bytes, "n_head": n_head,
-        "n_head_kv": n_kv, "key_dim": key_dim, "value_dim": value_dim, "n_ctx": n_ctx,
-        "scale": scale,
+        "scratch": at(scratch), "scratch_bytes": scratch_bytes, "partials": at(partials),
+        "n_head": n_head, "n_head_kv": n_kv, "key_dim": key_dim, "value_dim": value_dim,
+        "n_ctx": n_ctx, "scale": scale,
     }  # fmt: skip
-    return Case(f"attention:attend,{kind}", arguments, [out], check, n, 0, position)
+    return Case(f"attention:attend,{kind}", arguments, [out, partials], check, n, 0, position)
+
+
+@case("attention", *KV)
+def attend_within_a_span(rng: Rng, b: Buffers, kind: str) -> Case:
+    n = size(rng, 12)
+    # the last position falls around a multiple of 64
+    end = max(n, pick(rng, n, int(rng.integers(n, 200)), 64, 64, 128) + pick(rng, -1, 0, 1, 2))
+    return attend(rng, b, kind, end, n, size(rng, 3), size(rng, 9))
+
+
+@case("attention", *KV)
+def attend_over_spans(rng: Rng, b: Buffers, kind: str) -> Case:
+    end = pick(rng, SPAN, SPAN, 2 * SPAN, 3 * SPAN) + pick(rng, -1, 0, 1, 5, 65)
+    n, group = pick(rng, 1, 1, 2, FEW, FEW + 1, 40), pick(rng, 1, 2, 3, 7, 8, 16)
+    return attend(rng, b, kind, end, n, 1 if end > SPAN else size(rng, 2), group)
 
 
 # ---- the child ----------------------------------------------------------------------------------
@@ -758,6 +899,18 @@ def test_a_token_does_not_depend_on_its_neighbours(name: str) -> None:
     assert np.sum((alone - exact) ** 2) / np.sum(exact**2) < 2e-4
 
 
+@pytest.mark.parametrize("name", FAST)
+def test_one_input_at_a_time_finds_every_weight(name: str) -> None:
+    format, n_in = quant.by_name(name), 256
+    # enough blocks for nearly all codes; the inputs are whole and their scale 1, so little rounds
+    data = random_rows(np.random.default_rng(13), format, 640, n_in)
+    x = np.eye(n_in, dtype=np.float32) * 127
+    out = quantise_and_multiply(format, interleave(format, data, 1), x, 640, 2)
+    wanted = 127 * format.decode(data).T.astype(np.float64)
+    sizes = np.abs(wanted) if FAST[name].zero else np.abs(wanted).max()
+    close(out, wanted, sizes, 2**-23)
+
+
 @pytest.mark.parametrize("name", FLOATS)
 def test_a_token_does_not_depend_on_its_neighbours_in_floats(name: str) -> None:
     rng = np.random.default_rng(4)
@@ -779,26 +932,28 @@ def test_a_token_does_not_depend_on_its_neighbours_in_floats(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KV)
-@pytest.mark.parametrize(("n_head", "n_kv", "dim"), [(8, 2, 64), (3, 3, 20), (7, 1, 128)])
+@pytest.mark.parametrize(
+    ("n_head", "n_kv", "dim"), [(8, 2, 64), (3, 3, 20), (7, 1, 128), (16, 1, 80), (8, 1, 16)]
+)
 def test_attention_by_steps_equals_all_at_once(kind: str, n_head: int, n_kv: int, dim: int) -> None:
+    """Bit for bit, within a span and over several, for any number of threads."""
     rng = np.random.default_rng(5)
-    n, n_ctx = 150, 192
+    n, scale = 2 * SPAN + 70, dim**-0.5
+    n_ctx = context(n)
     q, k, v = normal(rng, n, n_head, dim), normal(rng, n, n_kv, dim), normal(rng, n, n_kv, dim)
-    keys = np.zeros((n_kv, n_ctx // ROWS, dim, ROWS), KV[kind])
-    values = np.zeros((n_kv, n_ctx, -(-dim // 16) * 16), KV[kind])
-    size = layout.attention_scratch(dim, dim)
+    empty = np.zeros((n_kv, n_ctx, dim), np.float32)
+    keys, values = key_cache(kind, empty), value_cache(kind, empty)
+    partials = empty_partials(n_head, n_kv, dim, n_ctx)
+    size = layout.attention_scratch(n_head // n_kv, dim, dim)
     scratch = np.zeros(size * 3, np.uint8)
     names = [f"attention:store,{kind}", f"attention:attend,{kind}"]
     kernels = jit.load(names)
     shape = {
-        "key_dim": dim,
-        "value_dim": dim,
-        "n_ctx": n_ctx,
-        "keys": at(keys),
-        "values": at(values),
-    }
+        "key_dim": dim, "value_dim": dim, "n_ctx": n_ctx,
+        "keys": at(keys), "values": at(values), "partials": at(partials),
+    }  # fmt: skip
 
-    def walk(start: int, end: int) -> Array:
+    def walk(start: int, end: int, n_threads: int) -> Array:
         some, out = (
             [np.ascontiguousarray(a[start:end]) for a in (q, k, v)],
             np.zeros_like(q[start:end]),
@@ -808,19 +963,22 @@ def test_attention_by_steps_equals_all_at_once(kind: str, n_head: int, n_kv: int
                 op_row(kernels[names[0]], k=at(some[1]), v=at(some[2]), n_head=n_kv, **shape),
                 op_row(
                     kernels[names[1]], q=at(some[0]), out=at(out), scratch=at(scratch),
-                    scratch_bytes=size, n_head=n_head, n_head_kv=n_kv, scale=dim**-0.5, **shape,
+                    scratch_bytes=size, n_head=n_head, n_head_kv=n_kv, scale=scale, **shape,
                 ),
             ]
         )  # fmt: skip
-        pool(3).run(table, tokens=end - start, position=start)
+        pool(n_threads).run(table, tokens=end - start, position=start)
         return out
 
-    whole = walk(0, n)
-    stored_k, stored_v = (a.swapaxes(0, 1).astype(KV[kind]) for a in (k, v))
-    close(whole, attended(q, stored_k, stored_v, 0, dim**-0.5), 4.0, 2e-6)
-    for cut in (1, 7, 64, 100):
-        # the caches now hold later positions too, which nothing may see
-        same(np.concatenate([walk(i, min(i + cut, n)) for i in range(0, n, cut)]), whole)
+    whole = walk(0, n, 3)
+    stored_k, stored_v = (kept(kind, a.swapaxes(0, 1)) for a in (k, v))
+    for start, end in ((0, 150), (SPAN - 20, SPAN + 20), (n - 40, n)):
+        wanted = attended(q[start:end], stored_k, stored_v, start, scale)
+        close(whole[start:end], wanted, 4.0, 2e-6)
+    # the caches now hold later positions too, which nothing may see
+    for i, cut in enumerate((1, 2, FEW, FEW + 1, 7, 64, 100, SPAN, 1)):
+        parts = [walk(j, min(j + cut, n), 1 + i % 3) for j in range(0, n, cut)]
+        same(np.concatenate(parts), whole)
 
 
 def test_no_outputs_asked_for() -> None:
@@ -837,6 +995,22 @@ def test_no_outputs_asked_for() -> None:
 
 
 # ---- values at the edges ------------------------------------------------------------------------
+
+
+def test_eight_bit_scales_are_exact() -> None:
+    @njit("void(intp, intp, intp)", error_model="numpy")  # type: ignore[untyped-decorator]
+    def convert(codes: int, bare: int, small: int) -> None:
+        for i in range(0, 256, 16):
+            store_f32s(bare + 4 * i, e8m0(load_u8s(codes + i)))
+        for i in range(0, 256, 64):
+            for k in range(4):
+                store_f32s(small + 4 * i + 64 * k, e4m3(load_i32s(codes + i), k))
+
+    codes, out = np.arange(256, dtype=np.uint8), np.zeros((2, 256), np.float32)
+    convert(at(codes), at(out), at(out[1]))
+    same(out[0], fp4.E8M0)
+    # byte k of each of 16 lanes
+    same(out[1].reshape(4, 4, 16), fp4.E4M3.reshape(4, 16, 4).swapaxes(1, 2))
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -902,15 +1076,16 @@ def test_nan_scores_choose_experts_that_exist() -> None:
 
 
 @pytest.mark.parametrize("which", ["q", "k", "v"])
-def test_attention_shows_nan(which: str) -> None:
-    rng = np.random.default_rng(11)
-    for name in KV:
-        buffers = Buffers()
-        found = MAKERS["attention"][f"attend_{name}"](rng, buffers)
-        width = np.dtype(KV[name]).itemsize
-        nan = np.array(np.nan, KV[name] if which != "q" else np.float32).tobytes()
+@pytest.mark.parametrize("kind", KV)
+def test_attention_shows_nan(which: str, kind: str) -> None:
+    """The first value of the query, key or value of the first position."""
+    for name in ("within_a_span", "over_spans"):
+        buffers, rng = Buffers(), np.random.default_rng(11)
+        found = MAKERS["attention"][f"attend_{name}_{kind}"](rng, buffers)
+        # a q8_0 block begins with its scale
+        nan = np.array(np.nan, np.float32 if which == "q" or kind == "f32" else np.float16)
         place = found.arguments[{"q": "q", "k": "keys", "v": "values"}[which]]
-        ctypes.memmove(place, nan, 4 if which == "q" else width)
+        ctypes.memmove(place, nan.tobytes(), nan.nbytes)
         run(found)
         assert np.isnan(found.results[0]).any()
         assert (
@@ -918,6 +1093,26 @@ def test_attention_shows_nan(which: str) -> None:
             or found.results[0].shape[:2] == (1, 1)
             or (which != "q")
         )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38])
+@pytest.mark.parametrize("dim", [20, 64])
+def test_bytes_of_a_cache_do_not_hide_what_is_not_finite(bad: float, dim: int) -> None:
+    """Nor what is too large for a scale."""
+    k, v = np.ones((2, 1, dim), np.float32)
+    k[0, dim - 1] = v[0, dim - 1] = bad
+    keys, values = (make("q8_0", np.zeros((1, 64, dim))) for make in (key_cache, value_cache))
+    partials = np.zeros(64, np.uint8)
+    places = {"k": at(k), "v": at(v), "keys": at(keys), "values": at(values)}
+    kernel = jit.load(["attention:store,q8_0"])["attention:store,q8_0"]
+    row = op_row(
+        kernel, partials=at(partials), n_head=1, key_dim=dim, value_dim=dim, n_ctx=64, **places
+    )
+    pool(1).run(row[None], tokens=1)
+    last = (dim - 1) // PART * (PART * ROWS + 2 * ROWS)
+    for kept_bytes in (keys, values):
+        assert not np.isfinite(kept_bytes[0, 0, last : last + 2].view(np.float16)[0])
+        assert dim <= PART or np.isfinite(kept_bytes[0, 0, :2].view(np.float16)[0])
 
 
 # ---- placing ------------------------------------------------------------------------------------

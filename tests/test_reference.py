@@ -11,7 +11,7 @@ import pytest
 
 from vatra import models
 from vatra.engine.executor import Executor, State
-from vatra.engine.reference import VERBS, ReferenceExecutor
+from vatra.engine.reference import VERBS, ReferenceExecutor, rounded_q8_0
 from vatra.errors import OutOfMemory, UsageError
 from vatra.formats import gguf
 from vatra.models import verbs
@@ -82,6 +82,19 @@ def test_f16_keys_and_values_are_close(stories: Plan, story: dict[str, Array]) -
     executor = ReferenceExecutor(stories)
     full, half = (logits(executor, story["tokens"][:64], kv) for kv in ("f32", "f16"))
     assert 0 < nmse(half, full) < 1e-5
+
+
+@pytest.mark.parametrize("dim", [5, 32, 80])
+def test_bytes_with_shared_scales(dim: int) -> None:
+    """As the file format of that name, but for ties, which a cache rounds to even."""
+    x = np.random.default_rng(1).standard_normal((3, 7, dim)).astype(np.float32)
+    x[0, 0] = 0
+    wide = np.pad(x, ((0, 0), (0, 0), (0, -dim % 32)))
+    format = by_name("q8_0")
+    wanted = format.decode(format.encode(wide))[..., :dim]
+    np.testing.assert_array_equal(rounded_q8_0(x), wanted)
+    tie = np.array([127, 0.5, -1.5, -0.5], np.float32)
+    np.testing.assert_array_equal(rounded_q8_0(tie), [127, 0, -2, 0])
 
 
 @pytest.mark.parametrize("name", ["stories", *ARCHS])
@@ -298,7 +311,7 @@ def test_states(stories: Plan, plan_of: Callable[[str], Plan]) -> None:
     assert state.nbytes == 10 * per_token == 10 * 5 * 2 * 4 * 8 * 2
     with pytest.raises(UsageError, match="at least 1"):
         executor.new_state(0)
-    with pytest.raises(UsageError, match="f16 or f32"):
+    with pytest.raises(UsageError, match="f16 or f32 or q8_0"):
         executor.new_state(4, "q8")  # type: ignore[arg-type]
     with pytest.raises(OutOfMemory, match="MiB"):
         executor.new_state(2**60)

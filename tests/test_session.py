@@ -389,7 +389,7 @@ def test_the_activation_to_blame_is_named(shared: Path, tmp_path: Path) -> None:
 
 def test_finite_in_f32_only(spark: Path) -> None:
     with vatra.load(spark, backend="reference") as model:
-        with pytest.raises(BadFile, match="too large for an f16 KV cache"):
+        with pytest.raises(BadFile, match="too large for the f16 KV cache"):
             numerics.check_finite(np.array([[np.inf]]), model, [1, 2])
         numerics.check_finite(np.zeros((2, 3)), model, [1, 2])
 

@@ -30,21 +30,31 @@ from vatra.engine.cpu_features import X86_LEVELS, processor
 from vatra.engine.simd import (
     abs_f32s,
     add,
+    add_i8s,
     add_i32s,
     and_i8s,
     and_i32s,
     as_f32,
+    as_f32s,
     as_i8s,
     as_i32s,
+    bf16_pairs,
+    bit_fields,
     call_void,
+    configure_tiles,
     cycles,
     div,
     dot4,
     dot_tile,
     exp,
     fetch_add,
+    fill_tile,
     first_of,
+    first_trits,
     fma,
+    gather,
+    gather_pairs,
+    halves_to_f32s,
     highest,
     keep_below,
     load_acquire,
@@ -53,7 +63,9 @@ from vatra.engine.simd import (
     load_f32,
     load_f32s,
     load_grid,
+    load_i8,
     load_i8s,
+    load_i8s_as_f32s,
     load_i16,
     load_i32,
     load_i32s,
@@ -64,27 +76,37 @@ from vatra.engine.simd import (
     load_some_f32s,
     load_tile,
     load_tile_some,
+    load_u8s,
+    load_u16s,
+    lookup,
     max_f32s,
+    max_i32s,
     mul,
-    mul_i32s,
+    multiply_tiles,
     neg,
     or_i8s,
     or_i32s,
     outer_tile,
     prefetch,
+    reflect,
     relax,
+    release_tiles,
     sar_i32s,
     shl_i32s,
     shr_i32s,
+    spill_tile,
     splat_f32,
     splat_i8,
     splat_i32,
     splat_tile,
+    store_bf16_pairs,
     store_f16,
     store_f16s,
     store_f32,
+    store_f32_as_i8,
     store_f32s,
     store_grid,
+    store_i8,
     store_i16,
     store_i32,
     store_i32s,
@@ -94,12 +116,16 @@ from vatra.engine.simd import (
     store_rows,
     store_some_f32s,
     store_sums,
+    store_turned,
     sub,
     sum_f32s,
     sum_i32s,
+    table,
     to_f32s,
     to_i32s,
     xor_i8s,
+    xor_i32s,
+    zero_tile,
     zeros,
 )
 
@@ -277,10 +303,17 @@ def test_every_half_loads_exactly() -> None:
             store_f32s(halves + 4 * i, load_f16s(x + 2 * i))
             store_f32s(upper + 4 * i, load_bf16s(x + 2 * i))
 
+    def in_lanes(x: int, out: int, n: int) -> None:
+        for i in range(0, 4 * n, 64):
+            store_f32s(out + i, halves_to_f32s(load_i32s(x + i)))
+
     x = np.arange(1 << 16, dtype=np.uint16)
     halves, upper = np.zeros((2, len(x)), np.float32)
     compiled(kernel)(at(x), at(halves), at(upper), len(x))
     same(halves, x.view(np.float16).astype(np.float32))
+    wide, lanes = x.astype(np.int32) - 0x12340000, np.zeros(len(x), np.float32)
+    compiled(in_lanes)(at(wide), at(lanes), len(x))
+    same(lanes, halves)
     same(upper, (x.astype(np.uint32) << 16).view(np.float32))
 
 
@@ -333,6 +366,23 @@ def test_rounding_to_integers() -> None:
     same(low, out.astype(np.int8))
 
 
+def test_floats_as_bytes_one_by_one_and_back() -> None:
+    def kernel(x: int, out: int, back: int, n: int) -> None:
+        for i in range(n):
+            store_f32_as_i8(out + i, load_f32(x + 4 * i))
+        for i in range(0, n, 16):
+            store_f32s(back + 4 * i, load_i8s_as_f32s(out + i))
+
+    x = np.concatenate([np.arange(-256, 255) / 2, np.random.default_rng(3).uniform(-128, 127, 513)])
+    x = x.astype(np.float32)
+    out, back = np.zeros(len(x) + 1, np.int8), np.zeros_like(x)
+    out[-1] = 7
+    compiled(kernel)(at(x), at(out), at(back), len(x))
+    same(out[:-1], np.rint(x).astype(np.int8))
+    same(back, out[:-1].astype(np.float32))
+    assert out[-1] == 7
+
+
 def test_integers_to_floats_round_to_nearest() -> None:
     def kernel(x: int, out: int, n: int) -> None:
         for i in range(0, 4 * n, 64):
@@ -360,13 +410,16 @@ def test_bits() -> None:
             store_i32s(out + 24 * n + i, as_i32s(and_i8s(p, q)))
             store_i32s(out + 28 * n + i, as_i32s(or_i8s(as_i8s(a), q)))
             store_i32s(out + 32 * n + i, as_i32s(xor_i8s(p, splat_i8(count - 128))))
-            store_i32s(out + 36 * n + i, mul_i32s(a, b))
+            store_f32s(out + 36 * n + i, as_f32s(a))
+            store_i32s(out + 40 * n + i, xor_i32s(a, b))
+            store_i32s(out + 44 * n + i, max_i32s(a, b))
+            store_i32s(out + 48 * n + i, as_i32s(add_i8s(p, q)))
 
     run = compiled(kernel)
     rng = np.random.default_rng(5)
     x, y = rng.integers(-(2**31), 2**31, (2, 1024)).astype(np.int32)
     for count in (0, 1, 4, 8, 24, 31):
-        out = np.zeros((10, 1024), np.int32)
+        out = np.zeros((13, 1024), np.int32)
         run(at(x), at(y), count, at(out), 1024)
         flipped = (x.view(np.uint8) ^ np.uint8((count - 128) & 255)).view(np.int32)
         logical = (x.view(np.uint32) >> np.uint32(count)).view(np.int32)
@@ -380,10 +433,73 @@ def test_bits() -> None:
             x & y,
             x | y,
             flipped,
-            x * y,
+            x,
+            x ^ y,
+            np.maximum(x, y),
+            (x.view(np.uint8) + y.view(np.uint8)).view(np.int32),
         )
         for found, values in zip(out, wanted, strict=True):
             same(found, values)
+
+
+def test_bytes_become_entries_of_a_table() -> None:
+    values = (255, 0, 1, 127, 128, 129, 2, 3, 254, 64, 65, 66, 200, 201, 202, 203)
+
+    def kernel(x: int, out: int) -> None:
+        store_grid(out, 64, as_f32s(as_i32s(lookup(values, load_quads(x, 2)))), 1)
+
+    run = compiled(kernel)
+    every = np.concatenate([np.arange(16).repeat(4), np.tile(np.arange(16), 4)])
+    for codes in (every, every[::-1], *np.random.default_rng(14).integers(0, 16, (20, 128))):
+        x, out = codes.astype(np.uint8), np.zeros(128, np.uint8)
+        run(at(x), at(out))
+        same(out, np.array(values, np.uint8)[x])
+
+
+def test_fields_of_bits_become_bytes() -> None:
+    def kernel(x: int, one: int, one_up: int, two: int, two_up: int) -> None:
+        words = load_i32s(x)
+        store_grid(one, 64, as_f32s(as_i32s(bit_fields(words, 1, 0))), 1)
+        store_grid(one_up, 64, as_f32s(as_i32s(bit_fields(words, 1, 7))), 1)
+        store_grid(two, 64, as_f32s(as_i32s(bit_fields(words, 2, 0))), 1)
+        store_grid(two_up, 64, as_f32s(as_i32s(bit_fields(words, 2, 3))), 1)
+
+    run = compiled(kernel)
+    single = np.left_shift(np.uint32(1), np.arange(32, dtype=np.uint32))
+    rng = np.random.default_rng(15)
+    cases = [single[:16], single[16:], ~single[:16], ~single[16:], single[::2] | single[1::2]]
+    cases += list(rng.integers(0, 1 << 32, (50, 16), dtype=np.uint32))
+    for x in cases:
+        found = [np.zeros((n, 16, 4), np.uint8) for n in (8, 8, 4, 4)]
+        run(at(np.ascontiguousarray(x)), *map(at, found))
+        for out, bits, up in zip(found, (1, 1, 2, 2), (0, 7, 0, 3), strict=True):
+            fields = x[:, None] >> np.arange(0, 32, bits, dtype=np.uint32) & ((1 << bits) - 1)
+            wanted = (fields << up).astype(np.uint8).reshape(16, -1, 4).swapaxes(0, 1)
+            same(out, np.ascontiguousarray(wanted))
+
+
+def test_digits_in_base_3() -> None:
+    def kernel(x: int, out: int) -> None:
+        for i in range(0, 256, 64):
+            store_i32s(out + i, as_i32s(first_trits(load_i8s(x + i))))
+
+    x, out = np.arange(256, dtype=np.uint8), np.zeros(256, np.uint8)
+    compiled(kernel)(at(x), at(out))
+    same(out, (np.arange(256) * 3 // 256).astype(np.uint8))
+
+
+def test_small_words_widen_with_zeros() -> None:
+    def kernel(x: int, bytes_: int, words: int) -> None:
+        store_i32s(bytes_, load_u8s(x))
+        store_i32s(words, load_u16s(x))
+
+    run = compiled(kernel)
+    for k, start in enumerate(range(0, 1 << 16, 16)):
+        x = np.arange(start, start + 16, dtype=np.uint16) ^ (k * 7919 & 0xFFFF)
+        low, whole = np.zeros((2, 16), np.int32)
+        run(at(x), at(low), at(whole))
+        same(low, x.view(np.uint8)[:16].astype(np.int32))
+        same(whole, x.astype(np.int32))
 
 
 def test_dot4_is_exact_at_the_extremes() -> None:
@@ -484,6 +600,7 @@ def test_scalars_touch_their_own_bytes_only() -> None:
         store_i16(out + 48, load_i16(x + 16))
         store_f16(out + 58, load_f32(x + 20))
         store_i32s_as_i8(out + 64, load_i32s(x + 24))
+        store_i8(out + 81, load_i8(x + 16))
 
     values = [-2, -3, np.float32(1.5), 0x18001, np.float32(-2.5), np.arange(-8, 8, dtype=np.int32)]
     kinds = (np.int64, np.int32, np.float32, np.int32, np.float32, np.int32)
@@ -494,18 +611,20 @@ def test_scalars_touch_their_own_bytes_only() -> None:
     wanted = np.full(96, GUARD, np.uint8)
     written = {8: parts[0], 24: parts[1], 36: parts[2], 48: b"\x01\x80"}
     written |= {58: np.float16(-2.5).tobytes(), 64: np.arange(-8, 8, dtype=np.int8).tobytes()}
+    written[81] = b"\x01"
     for place, content in written.items():
         wanted[place : place + len(content)] = np.frombuffer(content, np.uint8)
     same(out, wanted)
 
 
-def test_loading_a_word_of_16_bits_widens_with_zeros() -> None:
+def test_loading_a_word_of_8_or_16_bits_widens_with_zeros() -> None:
     def kernel(x: int, out: int) -> None:
         store_i32(out, load_i16(x))
+        store_i32(out + 4, load_i8(x))
 
-    x, out = np.array([0xFFFE], np.uint16), np.zeros(1, np.int32)
+    x, out = np.array([0xFFFE], np.uint16), np.zeros(2, np.int32)
     compiled(kernel)(at(x), at(out))
-    assert out[0] == 0xFFFE
+    assert out.tolist() == [0xFFFE, 0xFE]
 
 
 def test_addresses_need_no_alignment() -> None:
@@ -616,6 +735,109 @@ def test_parts_of_vectors_end_at_a_forbidden_page() -> None:
         assert survives(lambda n=n: write(at(out), n, end)), n  # type: ignore[misc]
     assert survives(lambda: ask(end))
     assert not survives(lambda: full(end - 60, at(out)))  # the page does forbid
+
+
+# ---- tables -------------------------------------------------------------------------------------
+
+MADE: list[str] = []
+
+
+def kept(name: str, values: Array) -> Any:
+    """A table, which notes when it is asked for its values."""
+
+    def give() -> bytes:
+        MADE.append(name)
+        return values.tobytes()
+
+    return table(name, give)
+
+
+SQUARES = np.arange(300, dtype=np.int32) ** 2
+ANY_BYTES = np.frombuffer(np.random.default_rng(14).bytes(8 * 2048), np.uint8).reshape(-1, 8)
+SQUARES_TABLE, BYTES_TABLE = kept("squares", SQUARES), kept("bytes", ANY_BYTES)
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def square_of(index: Any) -> Any:
+    return gather(SQUARES_TABLE(), index)
+
+
+def test_tables_are_part_of_the_code() -> None:
+    def kernel(index: int, out: int, n: int) -> None:
+        grid = BYTES_TABLE()
+        for i in range(0, 4 * n, 64):
+            lanes = load_i32s(index + i)
+            first, second = gather_pairs(grid, lanes)
+            store_i32s(out + 4 * n + i, as_i32s(first))
+            store_i32s(out + 8 * n + i, as_i32s(second))
+            two = gather(SQUARES_TABLE(), (and_i32s(lanes, splat_i32(255)), splat_i32(299)))
+            store_i32s(out + i, add_i32s(two[0], two[1]))
+            store_i32s(out + 12 * n + i, square_of(shr_i32s(lanes, 3)))
+
+    before = len(MADE)
+    run = compiled(kernel)
+    assert set(MADE[before:]) == {"squares", "bytes"}
+    index = np.random.default_rng(15).permutation(2048).astype(np.int32)
+    out = np.zeros((4, 2048), np.int32)
+    run(at(index), at(out), len(index))
+    same(out[0], SQUARES[index & 255] + SQUARES[299])
+    same(out[1:3], ANY_BYTES[index].view(np.int32).T.copy())
+    same(out[3], SQUARES[index >> 3])
+
+
+def test_gathering_from_memory() -> None:
+    def kernel(x: int, index: int, out: int) -> None:
+        lanes = load_i32s(index)
+        store_i32s(out, gather(x, lanes))
+        first, second = gather_pairs(x, lanes)
+        store_i32s(out + 64, as_i32s(first))
+        store_i32s(out + 128, as_i32s(second))
+
+    run = compiled(kernel)
+    data = np.random.default_rng(16).integers(0, 256, 8 * 100 + 1).astype(np.uint8)
+    middle = data[8 * 50 + 1 :]  # not aligned, and with entries before it
+    rng = np.random.default_rng(17)
+    fixed = [np.full(16, 49), np.full(16, -50), np.arange(16), -np.arange(16)]
+    for index in (*fixed, *rng.integers(-50, 50, (20, 16))):
+        lanes, out = index.astype(np.int32), np.zeros((3, 16), np.int32)
+        run(at(middle), at(lanes), at(out))
+        words = data[1:].view(np.int32)
+        same(out[0], words[100 + index])
+        same(out[1:], np.stack([words[100 + 2 * index], words[101 + 2 * index]]))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and mprotect")
+def test_gathering_touches_no_more_than_its_entries() -> None:
+    def kernel(end: int, out: int) -> None:
+        store_i32s(out, gather(end, splat_i32(-1)))
+        first, second = gather_pairs(end, splat_i32(-1))
+        store_i32s(out + 64, add_i32s(as_i32s(first), as_i32s(second)))
+
+    run = compiled(kernel)
+    _memory, end = guarded()
+    out = np.zeros(32, np.int32)
+    assert survives(lambda: run(end, at(out)))
+    assert not survives(lambda: run(end + 1, at(out)))
+
+
+def test_reflecting_bytes() -> None:
+    def kernel(quads: int, bits: int, total: int, out: int) -> None:
+        turned = reflect(load_quads(quads, 8), load_i32s(bits), total)
+        for j in range(8):
+            store_i32s(out + 64 * j, as_i32s(turned[j]))
+
+    run = compiled(kernel)
+    rng = np.random.default_rng(18)
+    single = np.left_shift(1, np.arange(32, dtype=np.uint32)).reshape(2, 16)
+    for bits in (np.zeros(16), np.full(16, 2**32 - 1), *single, *rng.integers(0, 1 << 32, (9, 16))):
+        quads = rng.integers(0, 256, (8, 16, 4)).astype(np.uint8)
+        lanes = bits.astype(np.uint32)
+        is_set = lanes >> np.arange(32, dtype=np.uint32)[:, None] & 1 != 0  # (bit, row)
+        for total in (0, 128, 255, -1):
+            out = np.zeros_like(quads)
+            run(at(quads), at(lanes), total, at(out))
+            turned = is_set.reshape(8, 4, 16).swapaxes(1, 2)
+            same(out, np.where(turned, (total - quads.astype(int)) & 255, quads).astype(np.uint8))
 
 
 # ---- tiles --------------------------------------------------------------------------------------
@@ -781,6 +1003,102 @@ def test_cycles_and_calls() -> None:
     compiled(kernel)(ctypes.cast(function, ctypes.c_void_p).value or 0, at(out))
     assert called == [1]
     assert out[1] > out[0] or not processor().x86
+
+
+def near(x: Array) -> Array:
+    """float32 values as the nearest bf16, halves away from zero, and back."""
+    bits = x.view(np.uint32) + np.uint32(0x8000)
+    return (bits & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def widened(pairs: Array) -> Array:
+    """uint16 bits of bf16 as float32."""
+    return (pairs.astype(np.uint32) << 16).view(np.float32)
+
+
+def test_pairs_of_bf16() -> None:
+    def kernel(x: int, out: int) -> None:
+        store_i32s(out, bf16_pairs(load_f32s(x), load_f32s(x + 64)))
+
+    run = compiled(kernel)
+    rng = np.random.default_rng(16)
+    rows = [np.resize(EDGES[np.isfinite(EDGES) & (np.abs(EDGES) < 1e38)], 32)]
+    rows += list(rng.standard_normal((20, 32), np.float32))
+    for x in rows:
+        out = np.zeros(32, np.uint16)
+        run(at(x), at(out))
+        same(widened(out), near(x))
+    x = np.resize(np.array([np.nan, np.inf, -np.inf, 1], np.float32), 32)
+    x[4] = np.uint32(0x7FFFFFFF).view(np.float32)  # a NaN that rounding would turn into -0
+    run(at(x), at(out))
+    same(widened(out), x)
+
+
+def test_a_tile_is_written_from_its_columns() -> None:
+    def kernel(x: int, out: int) -> None:
+        store_turned(out, (
+            load_i32s(x), load_i32s(x + 64), load_i32s(x + 128), load_i32s(x + 192),
+            load_i32s(x + 256), load_i32s(x + 320), load_i32s(x + 384), load_i32s(x + 448),
+            load_i32s(x + 512), load_i32s(x + 576), load_i32s(x + 640), load_i32s(x + 704),
+            load_i32s(x + 768), load_i32s(x + 832), load_i32s(x + 896), load_i32s(x + 960),
+        ))  # fmt: skip
+
+    x, out = np.arange(256, dtype=np.int32).reshape(16, 16), np.zeros((16, 16), np.int32)
+    compiled(kernel)(at(x), at(out))
+    same(out, np.ascontiguousarray(x.T))
+
+
+def test_weights_become_a_tile_of_bf16() -> None:
+    def with_zero(quads: int, scales: int, mins: int, out: int) -> None:
+        store_bf16_pairs(
+            out, load_quads(quads, 8), (load_f32s(scales), load_f32s(scales + 64)), None, 8
+        )
+
+    def with_mins(quads: int, scales: int, mins: int, out: int) -> None:
+        store_bf16_pairs(out, load_quads(quads, 8), (load_f32s(scales),), (load_f32s(mins),), 0)
+
+    rng = np.random.default_rng(17)
+    quads = rng.integers(0, 256, (8, 16, 4)).astype(np.uint8)  # (quad, row, weight)
+    scales = rng.standard_normal((2, 16)).astype(np.float32)
+    mins = np.arange(16, dtype=np.float32)
+    weights = quads.transpose(1, 0, 2).reshape(16, 32).astype(np.float64)
+    out = np.zeros((16, 16, 2), np.uint16)  # (pair, row, weight of the pair)
+    compiled(with_zero)(at(quads), at(scales), at(mins), at(out))
+    found = widened(out).transpose(1, 0, 2).reshape(16, 32)
+    wanted = (weights - 8) * np.repeat(scales.T, 16, axis=1)
+    np.testing.assert_allclose(found, wanted, rtol=2.0**-8)
+    compiled(with_mins)(at(quads), at(scales), at(mins), at(out))
+    found = widened(out).transpose(1, 0, 2).reshape(16, 32)
+    wanted = weights * scales[0][:, None] + mins[:, None]
+    np.testing.assert_allclose(found, wanted, rtol=2.0**-8, atol=1e-4)
+
+
+@pytest.mark.skipif(not processor().matrix_tiles, reason="this processor has no AMX")
+def test_tiles_are_multiplied() -> None:
+    def kernel(shape: int, sums: int, x: int, w: int, out: int) -> None:
+        configure_tiles(shape)
+        fill_tile(0, sums, 64)
+        fill_tile(1, x, 64)
+        fill_tile(2, w, 64)
+        multiply_tiles(0, 1, 2)
+        spill_tile(0, out, 64)
+        zero_tile(0)
+        spill_tile(0, sums, 64)
+        release_tiles()
+
+    rng = np.random.default_rng(18)
+    shape = np.zeros(64, np.uint8)
+    shape[0], shape[48:56] = 1, 16
+    shape[16:32].view(np.uint16)[:] = 64
+    sums = rng.integers(-9, 9, (16, 16)).astype(np.float32)
+    x, w = (rng.integers(-9, 9, (16, 32)).astype(np.float32) for _ in "xw")
+    wanted = sums + x @ w.T
+    bits = [(v.view(np.uint32) >> 16).astype(np.uint16) for v in (x, w)]
+    pairs = np.ascontiguousarray(bits[1].reshape(16, 16, 2).swapaxes(0, 1))  # (pair, row, 2)
+    out = np.zeros((16, 16), np.float32)
+    compiled(kernel)(at(shape), at(sums), at(bits[0]), at(pairs), at(out))
+    same(out, wanted)
+    assert not sums.any()
 
 
 def test_every_verb_is_tested() -> None:

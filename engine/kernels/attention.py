@@ -1,31 +1,59 @@
 """Attention over the KV cache, with an online softmax: scores are never stored beyond 64 keys.
 
-Keys lie 16 positions at a time, transposed: [KV head][position / 16][dimension][16], so that one
-vector holds the scores of 16 positions. Values lie [KV head][position][dimension], the dimension
-padded to 16. Variants: `store,<f16|f32>` appends, `attend,<f16|f32>` reads.
-Online softmax: Milakov and Gimelshein 2018, arXiv:1805.02867.
+A cache holds 16 positions of a KV head at a time, in blocks of 32 dimensions. Keys are transposed,
+[KV head][position / 16][dimension][16], so that one vector holds the scores of 16 positions.
+Values lie [KV head][position / 16][dimension / 32][16][32], padded to 32 dimensions. In q8_0 the 32
+dimensions of a position share a scale: each block begins with the 16 halves of its positions.
+Variants: `store,<f16|f32|q8_0>` appends, `attend,<f16|f32|q8_0>` reads.
+
+The context is cut into spans of `layout.SPAN` keys. Each query row gathers a span by itself (its
+highest score, sums of weights and of weighted values: a record), and its records are merged from
+the first span to the last. Where few tokens are run, each span is a piece of work that reads its
+keys once for all query rows of a KV head, and who ends the last one merges; else a piece of work is
+some rows and all their spans. What happens to a row is the same, operation by operation: it depends
+on its query and on the keys up to its position, not on the other rows of a tile, on who does which
+span, or when. So results have the same bits for any number of threads and any cut into runs.
+
+Online softmax: Milakov and Gimelshein 2018, arXiv:1805.02867. Spans: Flash-Decoding, Dao et al.
+2023.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import float32
 
-from vatra.engine.kernels.layout import OP_COUNTER, QUERIES, ROWS, RUN_POSITION, RUN_TOKENS, STEP
-from vatra.engine.kernels.unpack import inlined
+from vatra.engine.cpu_features import processor
+from vatra.engine.kernels.lanes import inlined
+from vatra.engine.kernels.layout import (
+    FEW,
+    KV,
+    MOST_ROWS,
+    OP_COUNTER,
+    PART,
+    QUERIES,
+    ROWS,
+    RUN_POSITION,
+    RUN_TOKENS,
+    SPAN,
+    STEP,
+)
+from vatra.engine.kernels.quantize import LEAST, nan_or_zero
 from vatra.engine.simd import (
+    abs_f32s,
     add,
     exp,
     fetch_add,
-    first_of,
     highest,
     keep_below,
     load_f16s,
     load_f32,
     load_f32s,
     load_grid,
+    load_i8s_as_f32s,
     load_i64,
     load_some_f32s,
     max_f32s,
@@ -35,15 +63,20 @@ from vatra.engine.simd import (
     store_f16,
     store_f16s,
     store_f32,
+    store_f32_as_i8,
     store_f32s,
     store_grid,
+    store_i32s_as_i8,
+    store_i64,
     store_some_f32s,
     sub,
     sum_f32s,
+    to_i32s,
     zeros,
 )
 
-KINDS = {"f32": (load_f32s, store_f32s, store_f32, 4), "f16": (load_f16s, store_f16s, store_f16, 2)}
+STORE = {"f32": (store_f32, store_f32s), "f16": (store_f16, store_f16s)}  # one, and 16
+LOAD = {"f32": load_f32s, "f16": load_f16s, "q8_0": load_i8s_as_f32s}
 MINUS_INFINITY = np.float32(-np.inf)
 
 
@@ -51,159 +84,384 @@ def kernel(which: str, kind: str) -> Callable[..., None]:
     return storing(kind) if which == "store" else attending(kind)
 
 
+# ---- the cache ----------------------------------------------------------------------------------
+
+
 def storing(kind: str) -> Callable[..., None]:
-    _, store_vector, store_one, size = KINDS[kind]
+    size, head = KV[kind]
+    store_key, store_value = storing_q8_0() if head else storing_floats(kind)
 
     def store(
         op, run, thread, n_threads,
-        k: int, v: int, keys: int, values: int,
+        k: int, v: int, keys: int, values: int, partials: int,
         n_head: int, key_dim: int, value_dim: int, n_ctx: int,
     ):  # fmt: skip
         n, position = load_i64(run + 8 * RUN_TOKENS), load_i64(run + 8 * RUN_POSITION)
-        padded = (value_dim + 15) // 16 * 16
+        if thread == 0:
+            for i in range(n_head):
+                store_i64(partials + 64 * i, 0)
+        key_blocks, value_blocks = (key_dim + PART - 1) // PART, (value_dim + PART - 1) // PART
+        key_bytes = ROWS * size * key_dim + head * key_blocks
+        value_bytes = (ROWS * size * PART + head) * value_blocks
         total = n * n_head
         for unit in range(total * thread // n_threads, total * (thread + 1) // n_threads):
-            t, head = unit // n_head, unit % n_head
-            at = position + t
-            to = keys + size * (head * n_ctx * key_dim + (at // ROWS * key_dim) * ROWS + at % ROWS)
-            for d in range(key_dim):
-                store_one(to + size * ROWS * d, load_f32(k + 4 * (unit * key_dim + d)))
-            to = values + size * padded * (head * n_ctx + at)
-            for d in range(0, value_dim, 16):
-                store_vector(
-                    to + size * d, load_some_f32s(v + 4 * (unit * value_dim + d), value_dim - d)
+            t, i = unit // n_head, unit % n_head
+            at = i * (n_ctx // ROWS) + (position + t) // ROWS
+            lane = (position + t) % ROWS
+            for b in range(key_blocks):
+                store_key(
+                    keys + at * key_bytes + b * (ROWS * size * PART + head),
+                    lane,
+                    k + 4 * (unit * key_dim + PART * b),
+                    min(PART, key_dim - PART * b),
+                )
+            for b in range(value_blocks):
+                store_value(
+                    values + at * value_bytes + b * (ROWS * size * PART + head),
+                    lane,
+                    v + 4 * (unit * value_dim + PART * b),
+                    min(PART, value_dim - PART * b),
                 )
 
     return store
 
 
+def storing_floats(kind: str) -> tuple[Callable[..., None], Callable[..., None]]:
+    """How the `n` float32 at x become lane `lane` of a block of keys, or of values."""
+    (store_one, store_vector), (size, _) = STORE[kind], KV[kind]
+
+    @inlined
+    def store_key(block, lane, x, n):
+        for d in range(n):
+            store_one(block + size * (ROWS * d + lane), load_f32(x + 4 * d))
+
+    @inlined
+    def store_value(block, lane, x, n):
+        to = block + size * PART * lane
+        store_vector(to, load_some_f32s(x, n))
+        store_vector(to + 16 * size, load_some_f32s(x + 64, n - 16))
+
+    return store_key, store_value
+
+
+def storing_q8_0() -> tuple[Callable[..., None], Callable[..., None]]:
+    """As `storing_floats`; the scale is max|x| / 127, and NaN or infinite where a value is."""
+    head = KV["q8_0"][1]
+
+    @inlined
+    def store_scale(to, first, second):
+        """Keep the scale; what to multiply by to get bytes."""
+        peak = highest(max_f32s(abs_f32s(first), abs_f32s(second)))
+        store_f16(to, peak / 127.0 + nan_or_zero(first, second))
+        return float32(127.0 / peak if peak > LEAST else 0.0)
+
+    @inlined
+    def store_key(block, lane, x, n):
+        first, second = load_some_f32s(x, n), load_some_f32s(x + 64, n - 16)
+        factor = store_scale(block + 2 * lane, first, second)
+        for d in range(n):
+            store_f32_as_i8(block + head + ROWS * d + lane, load_f32(x + 4 * d) * factor)
+
+    @inlined
+    def store_value(block, lane, x, n):
+        first, second = load_some_f32s(x, n), load_some_f32s(x + 64, n - 16)
+        factor = splat_f32(store_scale(block + 2 * lane, first, second))
+        to = block + head + PART * lane
+        store_i32s_as_i8(to, to_i32s(mul(first, factor)))
+        store_i32s_as_i8(to + 16, to_i32s(mul(second, factor)))
+
+    return store_key, store_value
+
+
+# ---- pieces of attention ------------------------------------------------------------------------
+
+
+def loading(load: Callable[..., Any], n: int) -> Callable[..., Any]:
+    """Loads `n` vectors, `apart` bytes from each other."""
+    if n == 1:
+        return inlined(lambda at, apart: (load(at),))
+    if n == 2:
+        return inlined(lambda at, apart: (load(at), load(at + apart)))
+    return inlined(
+        lambda at, apart: (
+            load(at),
+            load(at + apart),
+            load(at + 2 * apart),
+            load(at + 3 * apart),
+        )
+    )
+
+
+# A record: the highest score, 16 sums of weights (of each 16th key), sums of weighted values.
+SUMS, VALUES = 64, 128
+
+
+@inlined
+def clear(record, padded):
+    store_f32(record, MINUS_INFINITY)
+    for at in range(SUMS, VALUES + 4 * padded, 64):
+        store_f32s(record + at, splat_f32(0.0))
+
+
+@inlined
+def merge(record, later, padded):
+    """Add what a later span gave to `record`."""
+    before, new = load_f32(record), load_f32(later)
+    peak = max(before, new)
+    old_share, new_share = exp(splat_f32(before - peak)), exp(splat_f32(new - peak))
+    store_f32(record, peak)
+    for at in range(SUMS, VALUES + 4 * padded, 64):
+        old = mul(load_f32s(record + at), old_share)
+        store_f32s(record + at, add(old, mul(load_f32s(later + at), new_share)))
+
+
+@inlined
+def finish(record, to, value_dim):
+    """Write the weighted mean of the values."""
+    share = splat_f32(float32(1.0) / sum_f32s(load_f32s(record + SUMS)))
+    for d in range(0, value_dim, 16):
+        v = mul(load_f32s(record + VALUES + 4 * d), share)
+        store_some_f32s(to + 4 * d, v, value_dim - d)
+
+
+@inlined
+def weigh_scores(scores, record, visible, padded):
+    """Turn the first `visible` of 64 scores of a row into weights, the others into 0."""
+    if visible < STEP:
+        for v in range(0, STEP, 16):
+            s = keep_below(load_f32s(scores + 4 * v), splat_f32(MINUS_INFINITY), visible - v)
+            store_f32s(scores + 4 * v, s)
+    before = load_f32(record)
+    peaks = splat_f32(before)
+    for v in range(0, STEP, 16):
+        peaks = max_f32s(load_f32s(scores + 4 * v), peaks)
+    peak = highest(peaks)
+    if peak != before:
+        store_f32(record, peak)
+        shrink = exp(splat_f32(before - peak))
+        for at in range(SUMS, VALUES + 4 * padded, 64):
+            store_f32s(record + at, mul(load_f32s(record + at), shrink))
+    total = load_f32s(record + SUMS)
+    for v in range(0, STEP, 16):
+        p = exp(sub(load_f32s(scores + 4 * v), splat_f32(peak)))
+        store_f32s(scores + 4 * v, p)
+        total = add(total, p)
+    store_f32s(record + SUMS, total)
+
+
+def for_queries(kind: str, queries: int, registers: int) -> Callable[..., None]:
+    """What is done for `queries` query rows of one KV head and 64 keys."""
+    load, (size, head) = LOAD[kind], KV[kind]
+    wide = min(4, registers // queries)  # vectors of keys, of values in a tile
+    columns = min(2, wide)
+    n_scores = queries * wide
+    keys_at, values_at = loading(load, wide), loading(load, columns)
+    scales_at = loading(load_f16s, wide)
+
+    if head:
+
+        @inlined
+        def key_scales(block, apart):
+            return scales_at(block, apart)
+
+        @inlined
+        def scaled_keys(at, apart, scales):
+            return mul(keys_at(at, apart), scales)  # exact: 8 bits by 11 bits
+
+        @inlined
+        def value_weights(block, scores, room):
+            scales = load_f16s(block)
+            for i in range(queries):
+                store_f32s(room + 64 * i, mul(load_f32s(scores + 4 * STEP * i), scales))
+            return room, 64
+    else:
+
+        @inlined
+        def key_scales(block, apart):
+            return 0
+
+        @inlined
+        def scaled_keys(at, apart, scales):
+            return keys_at(at, apart)
+
+        @inlined
+        def value_weights(block, scores, room):
+            return scores, 4 * STEP
+
+    @inlined
+    def score(keys, key_bytes, key_dim, turned, scores):
+        """scores[q, :64] = queries[q] @ keys[:64].T."""
+        for v in range(0, STEP // 16, wide):
+            tile, at, x = zeros(n_scores), keys + key_bytes * v, turned
+            for d in range(0, key_dim, PART):
+                scales = key_scales(at, key_bytes)
+                at += head
+                for _ in range(min(PART, key_dim - d)):
+                    tile = splat_tile(tile, scaled_keys(at, key_bytes, scales), x, 4)
+                    at += 16 * size
+                    x += 4 * queries
+            store_grid(scores + 64 * v, 4 * STEP, tile, wide)
+
+    @inlined
+    def gather(values, value_bytes, n_keys, scores, room, sums, record_bytes):
+        """sums[q, :32] += scores[q, :n_keys] @ values[:n_keys, :32]."""
+        for c in range(0, 2, columns):
+            tile = load_grid(sums + 64 * c, record_bytes, queries, columns)
+            at = values
+            for j in range(0, n_keys, 16):
+                x, apart = value_weights(at, scores + 4 * j, room)
+                row = at + head + 16 * size * c
+                for i in range(min(16, n_keys - j)):
+                    tile = splat_tile(tile, values_at(row, 16 * size), x + 4 * i, apart)
+                    row += PART * size
+                at += value_bytes
+            store_grid(sums + 64 * c, record_bytes, tile, columns)
+
+    @inlined
+    def step(rows, first, group, seen, keys, key_bytes, key_dim, values, value_bytes, padded,
+             turned, records, scores, room):  # fmt: skip
+        """Rows first ... first + rows - 1; a row of token t sees `seen` + t of the 64 keys."""
+        score(keys, key_bytes, key_dim, turned, scores)
+        record_bytes = VALUES + 4 * padded
+        for i in range(queries):
+            visible = seen + (first + i) // group
+            if i < rows and visible > 0:
+                weigh_scores(scores + 4 * STEP * i, records + record_bytes * i, visible, padded)
+            else:  # a later row of the tile still sees keys here, or there is no such row
+                for v in range(0, STEP, 16):
+                    store_f32s(scores + 4 * (STEP * i + v), splat_f32(0.0))
+        n_keys = min(STEP, seen + (first + rows - 1) // group)
+        for d in range(0, padded, PART):
+            gather(
+                values + (16 * PART * size + head) * (d // PART), value_bytes, n_keys,
+                scores, room, records + VALUES + 4 * d, record_bytes,
+            )  # fmt: skip
+
+    return step
+
+
+@inlined
+def turn(q, row, rows, queries, group, q_row, key_dim, scale, to):
+    """Queries row ... row + rows - 1, times `scale`, as [dimension][queries], zeros after them."""
+    for i in range(queries):
+        at = q + 4 * ((row + i) // group * q_row + (row + i) % group * key_dim)
+        for d in range(key_dim):
+            x = load_f32(at + 4 * d) * scale if i < rows else float32(0.0)
+            store_f32(to + 4 * (queries * d + i), x)
+
+
+# ---- attention ----------------------------------------------------------------------------------
+
+
 def attending(kind: str) -> Callable[..., None]:
-    load, _, _, size = KINDS[kind]
-
-    def for_queries(queries: int) -> Callable[..., None]:
-        """What is done for `queries` query rows of one KV head."""
-        many = 4 * queries
-
-        @inlined
-        def weigh_64(values, padded, n_keys, scores, sums):
-            """sums[q, :64] += scores[q, :n_keys] @ values[:n_keys, :64]."""
-            tile = load_grid(sums, 4 * padded, queries, 4)
-            for j in range(n_keys):
-                at = values + size * padded * j
-                row = (load(at), load(at + 16 * size), load(at + 32 * size), load(at + 48 * size))
-                tile = splat_tile(tile, row, scores + 4 * j, 4 * STEP)
-            store_grid(sums, 4 * padded, tile, 4)
+    size, head = KV[kind]
+    wide = processor().level == "avx512"
+    most, registers = (QUERIES, 16) if wide else (QUERIES // 2, 4)  # rows, sums in registers
+    step_4, step_1 = for_queries(kind, 4, registers), for_queries(kind, 1, registers)
+    if wide:
+        step_8 = for_queries(kind, QUERIES, registers)
 
         @inlined
-        def weigh_16(values, padded, n_keys, scores, sums):
-            tile = load_grid(sums, 4 * padded, queries, 1)
-            for j in range(n_keys):
-                row = (load(values + size * padded * j),)
-                tile = splat_tile(tile, row, scores + 4 * j, 4 * STEP)
-            store_grid(sums, 4 * padded, tile, 1)
+        def queries_of(rows):
+            """Rows of the tile that is taken for `rows` rows."""
+            return 8 if rows > 4 else 4 if rows > 1 else 1
 
         @inlined
-        def attend(q, head_out, first, group, q_row, out_row, keys, values, position,
-                   key_dim, value_dim, scale, scratch):  # fmt: skip
-            """Query rows first .. first + queries of a KV head; row r is token r // group."""
-            padded = (value_dim + 15) // 16 * 16
-            turned, scores = scratch, scratch + 4 * queries * key_dim
-            state = scores + 4 * queries * STEP  # per query: highest score so far, sum of weights
-            sums = state + 8 * queries
-            for i in range(queries):
-                row = first + i
-                at = q + 4 * (row // group * q_row + row % group * key_dim)
-                for d in range(key_dim):
-                    store_f32(turned + 4 * (queries * d + i), load_f32(at + 4 * d) * scale)
-                store_f32(state + 8 * i, MINUS_INFINITY)
-                store_f32(state + 8 * i + 4, float32(0.0))
-                for d in range(0, padded, 16):
-                    store_f32s(sums + 4 * (padded * i + d), splat_f32(0.0))
-            end = position + (first + queries - 1) // group + 1
-            for start in range(0, end, STEP):
-                at, tile = keys + size * start * key_dim, zeros(many)
-                for d in range(key_dim):
-                    # four groups of 16 keys
-                    here, apart = at + 16 * size * d, 16 * size * key_dim
-                    row = (
-                        load(here),
-                        load(here + apart),
-                        load(here + 2 * apart),
-                        load(here + 3 * apart),
-                    )
-                    tile = splat_tile(tile, row, turned + 4 * queries * d, 4)
-                store_grid(scores, 4 * STEP, tile, 4)
-                for i in range(queries):
-                    visible = position + (first + i) // group + 1 - start
-                    if visible <= 0:  # a later token of the tile still sees keys here
-                        for v in range(0, STEP, 16):
-                            store_f32s(scores + 4 * (STEP * i + v), splat_f32(0.0))
-                        continue
-                    never = splat_f32(MINUS_INFINITY)
-                    before = load_f32(state + 8 * i)
-                    peaks = splat_f32(before)
-                    for v in range(0, STEP, 16):
-                        s = load_f32s(scores + 4 * (STEP * i + v))
-                        peaks = max_f32s(keep_below(s, never, visible - v), peaks)
-                    peak = highest(peaks)
-                    total = splat_f32(0.0)
-                    for v in range(0, STEP, 16):
-                        s = keep_below(load_f32s(scores + 4 * (STEP * i + v)), never, visible - v)
-                        p = exp(sub(s, splat_f32(peak)))
-                        store_f32s(scores + 4 * (STEP * i + v), p)
-                        total = add(total, p)
-                    shrink = exp(splat_f32(before - peak))
-                    whole = load_f32(state + 8 * i + 4)
-                    store_f32(state + 8 * i, peak)
-                    store_f32(state + 8 * i + 4, whole * first_of(shrink) + sum_f32s(total))
-                    if peak != before:
-                        for d in range(0, padded, 16):
-                            to = sums + 4 * (padded * i + d)
-                            store_f32s(to, mul(load_f32s(to), shrink))
-                n_keys, at = min(STEP, end - start), values + size * padded * start
-                d = 0
-                while d + 64 <= padded:
-                    weigh_64(at + size * d, padded, n_keys, scores, sums + 4 * d)
-                    d += 64
-                while d < padded:
-                    weigh_16(at + size * d, padded, n_keys, scores, sums + 4 * d)
-                    d += 16
-            for i in range(queries):
-                row = first + i
-                to = head_out + 4 * (row // group * out_row + row % group * value_dim)
-                share = splat_f32(float32(1.0) / load_f32(state + 8 * i + 4))
-                for d in range(0, value_dim, 16):
-                    v = mul(load_f32s(sums + 4 * (padded * i + d)), share)
-                    store_some_f32s(to + 4 * d, v, value_dim - d)
+        def step(rows, *more):
+            if rows > 4:
+                step_8(rows, *more)
+            elif rows > 1:
+                step_4(rows, *more)
+            else:
+                step_1(rows, *more)
+    else:
 
-        return attend
+        @inlined
+        def queries_of(rows):
+            return 4 if rows > 1 else 1
 
-    attend_many, attend_one = for_queries(QUERIES), for_queries(1)
+        @inlined
+        def step(rows, *more):
+            if rows > 1:
+                step_4(rows, *more)
+            else:
+                step_1(rows, *more)
 
     def attend(
         op, run, thread, n_threads,
-        q: int, out: int, keys: int, values: int, scratch: int, scratch_bytes: int,
+        q: int, out: int, keys: int, values: int, scratch: int, scratch_bytes: int, partials: int,
         n_head: int, n_head_kv: int, key_dim: int, value_dim: int, n_ctx: int, scale: float,
     ):  # fmt: skip
         n, position = load_i64(run + 8 * RUN_TOKENS), load_i64(run + 8 * RUN_POSITION)
         group = n_head // n_head_kv
-        rows, padded = n * group, (value_dim + 15) // 16 * 16
-        tiles = (rows + QUERIES - 1) // QUERIES
+        q_row, out_row = n_head * key_dim, n_head * value_dim
+        key_bytes = ROWS * size * key_dim + head * ((key_dim + PART - 1) // PART)
+        padded = (value_dim + PART - 1) // PART * PART
+        value_bytes = (ROWS * size * PART + head) * (padded // PART)
+        record_bytes = VALUES + 4 * padded
+        rows = n * group
+        whole = (rows + QUERIES - 1) // QUERIES * QUERIES
+        n_spans = (position + n + SPAN - 1) // SPAN
+        split = n <= FEW and n_spans > 1
+        if split:
+            piece, pieces = rows, n_spans
+        else:  # many rows share the keys that they read, but each thread wants some
+            piece = rows * n_head_kv // (4 * n_threads) // QUERIES * QUERIES
+            piece = max(QUERIES, min(piece, MOST_ROWS))
+            pieces = (rows + piece - 1) // piece
         mine = scratch + thread * scratch_bytes
+        scores, room = mine, mine + 4 * QUERIES * STEP
+        merged = room + 4 * QUERIES * ROWS
+        most_rows = max(MOST_ROWS, (FEW * group + QUERIES - 1) // QUERIES * QUERIES)
+        later = merged + most_rows * record_bytes
+        turned = later + most_rows * record_bytes
+        shared = partials + 64 * n_head_kv  # [KV head][span][row]: records
         job = fetch_add(op + 8 * OP_COUNTER, 1)
-        while job < tiles * n_head_kv:
-            head, row = job // tiles, job % tiles * QUERIES
-            k, v = keys + size * head * n_ctx * key_dim, values + size * head * n_ctx * padded
-            from_q, to = q + 4 * head * group * key_dim, out + 4 * head * group * value_dim
-            end = min(row + QUERIES, rows)
-            if end - row == QUERIES:
-                attend_many(from_q, to, row, group, n_head * key_dim, n_head * value_dim, k, v,
-                            position, key_dim, value_dim, scale, mine)  # fmt: skip
-            else:
-                while row < end:
-                    attend_one(from_q, to, row, group, n_head * key_dim, n_head * value_dim, k, v,
-                               position, key_dim, value_dim, scale, mine)  # fmt: skip
-                    row += 1
+        while job < pieces * n_head_kv:
+            kv_head, number = job // pieces, job % pieces
+            first, first_span, end_span = number * piece, 0, n_spans
+            if split:
+                first, first_span, end_span = 0, number, number + 1
+                merged = shared + record_bytes * whole * (kv_head * n_spans + number)
+            last = min(first + piece, rows)
+            from_q, to = q + 4 * kv_head * group * key_dim, out + 4 * kv_head * group * value_dim
+            for tile in range(first, last, most):
+                some = min(most, last - tile)
+                turn(from_q, tile, some, queries_of(some), group, q_row, key_dim, scale,
+                     turned + 4 * key_dim * (tile - first))  # fmt: skip
+            for span in range(first_span, end_span):
+                records = merged if span == first_span else later
+                for i in range((last - first + most - 1) // most * most):
+                    clear(records + record_bytes * i, padded)
+                end = min(SPAN * (span + 1), position + (last - 1) // group + 1)
+                for start in range(SPAN * span, end, STEP):
+                    at = kv_head * (n_ctx // ROWS) + start // ROWS
+                    k, v = keys + key_bytes * at, values + value_bytes * at
+                    seen = position + 1 - start
+                    for tile in range(first, last, most):
+                        some = min(most, last - tile)
+                        if seen + (tile + some - 1) // group <= 0:
+                            continue
+                        step(some, tile, group, seen, k, key_bytes, key_dim, v, value_bytes,
+                             padded, turned + 4 * key_dim * (tile - first),
+                             records + record_bytes * (tile - first), scores, room)  # fmt: skip
+                if span != first_span:
+                    for row in range(first, last):
+                        if position + row // group >= SPAN * span:
+                            i = record_bytes * (row - first)
+                            merge(merged + i, records + i, padded)
+            done = n_spans
+            if split:
+                done = fetch_add(partials + 64 * kv_head, 1) + 1
+                merged = shared + record_bytes * whole * kv_head * n_spans
+            if done == n_spans:
+                for row in range(first, last):
+                    record = merged + record_bytes * (row - first)
+                    for span in range(1, n_spans if split else 1):
+                        if position + row // group >= SPAN * span:
+                            merge(record, record + record_bytes * whole * span, padded)
+                    at = to + 4 * (row // group * out_row + row % group * value_dim)
+                    finish(record, at, value_dim)
             job = fetch_add(op + 8 * OP_COUNTER, 1)
 
     return attend

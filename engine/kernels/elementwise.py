@@ -7,7 +7,7 @@ from math import sqrt
 
 from numba import float32, int32
 
-from vatra.engine.kernels.unpack import inlined
+from vatra.engine.kernels.lanes import inlined
 from vatra.engine.simd import (
     add as plus,
 )

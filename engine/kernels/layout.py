@@ -28,8 +28,20 @@ OP_WORDS = 24
 ROWS = 16  # weight rows that are interleaved, one per lane
 FLOAT_ROWS = 4  # weight rows that `matmul_float` takes at once
 PART = 32  # activations that share a scale
+AMX_TOKENS = 32  # runs of as many tokens are multiplied by AMX, where there is one
+TILE_BYTES = 1024
+AMX_SUMS = 4 * TILE_BYTES  # of float32, before the unpacked weights in a thread's scratch
+
 STEP = 64  # keys that attention handles at once
-QUERIES = 4  # query rows of one KV head that it handles at once
+SPAN = 512  # keys whose softmax is summed up apart; a multiple of STEP
+QUERIES = 8  # query rows of one KV head that it handles at once, at the most
+MOST_ROWS = 32  # query rows of a piece of work that goes through all keys
+FEW = 4  # tokens of a run whose spans are pieces of work of their own, at the most
+KV = {  # bytes of a value in a KV cache, and of the scales before 32 values of 16 positions
+    "f16": (2, 0),
+    "f32": (4, 0),
+    "q8_0": (1, 32),
+}
 
 
 class Operand(NamedTuple):
@@ -50,11 +62,64 @@ FAST = {  # formats that `unpack` can unpack
     "q4_k": Operand(1, 0),
     "q5_k": Operand(1, 0),
     "q6_k": Operand(2, 32),
+    "iq1_s": Operand(1, 17),
+    "iq1_m": Operand(2, 17),
+    "iq2_xxs": Operand(1, 64),
+    "iq2_xs": Operand(2, 64),
+    "iq2_s": Operand(2, 64),
+    "iq3_xxs": Operand(1, 64),
+    "iq3_s": Operand(1, 64),
+    "iq4_nl": Operand(1, 128),
+    "iq4_xs": Operand(1, 128),
+    "tq1_0": Operand(1, 1),
+    "tq2_0": Operand(1, 1),
+    "mxfp4": Operand(1, 12),
+    "nvfp4": Operand(2, 12),
+    "q1_0": Operand(1, 1),
+    "q2_0": Operand(1, 1),
 }
 FLOATS = ("f32", "f16", "bf16")  # formats that `matmul_float` reads as they lie in the file
 
 
-def attention_scratch(key_dim: int, value_dim: int) -> int:
-    """Bytes that one thread needs to attend."""
-    padded = -(-value_dim // 16) * 16
-    return -(-4 * QUERIES * (key_dim + STEP + 2 + padded) // 64) * 64
+def amx_scratch(width: int) -> int:
+    """Bytes that one thread needs to multiply weights of `width` inputs."""
+    return AMX_SUMS + 2 * TILE_BYTES * -(-width // PART)
+
+
+def padded_values(value_dim: int) -> int:
+    """Values of one position as attention keeps them."""
+    return -(-value_dim // PART) * PART
+
+
+def kv_bytes(kv: str, key_dim: int, value_dim: int) -> tuple[int, int]:
+    """Bytes that 16 keys and 16 values of one KV head take, see `attention`."""
+    size, scales = KV[kv]
+    padded = padded_values(value_dim)
+    keys = ROWS * size * key_dim + scales * -(-key_dim // PART)
+    return keys, ROWS * size * padded + scales * (padded // PART)
+
+
+def record_bytes(value_dim: int) -> int:
+    """Bytes of what one query row has gathered: highest score, sums of weights, sums of values."""
+    return 128 + 4 * padded_values(value_dim)
+
+
+def whole_tiles(rows: int) -> int:
+    return -(-rows // QUERIES) * QUERIES
+
+
+def attention_scratch(group: int, key_dim: int, value_dim: int) -> int:
+    """Bytes that one thread needs to attend, for `group` query heads to a KV head."""
+    rows = whole_tiles(max(MOST_ROWS, FEW * group))
+    tile = 4 * QUERIES * (STEP + ROWS)
+    return tile + rows * 2 * record_bytes(value_dim) + -(-4 * rows * key_dim // 64) * 64
+
+
+def attention_partials(n_head: int, n_head_kv: int, value_dim: int, n_ctx: int) -> int:
+    """Bytes in which the threads leave each other what they gathered from the spans of a context.
+
+    They begin with one counter for each KV head, on a cache line of its own.
+    """
+    rows = whole_tiles(FEW * n_head // n_head_kv)
+    spans = -(-n_ctx // SPAN)
+    return n_head_kv * (64 + (spans * rows * record_bytes(value_dim) if spans > 1 else 0))

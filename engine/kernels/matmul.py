@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import OP_COUNTER, PART, ROWS
-from vatra.engine.kernels.unpack import UNPACK, inlined, tile_of
+from vatra.engine.kernels.unpack import UNPACK, tile_of
 from vatra.engine.simd import dot_tile, fetch_add, load_i32, load_i64, prefetch, store_rows, zeros
 from vatra.quant.registry import by_name
 

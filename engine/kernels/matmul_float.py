@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import FLOAT_ROWS as ROWS
 from vatra.engine.kernels.layout import OP_COUNTER
-from vatra.engine.kernels.unpack import inlined
 from vatra.engine.simd import (
     fetch_add,
     load_bf16s,

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from numba import float32, int32
 
+from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import PART
-from vatra.engine.kernels.unpack import inlined, tile_of
+from vatra.engine.kernels.unpack import tile_of
 from vatra.engine.simd import (
     abs_f32s,
     add,

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import OP_COUNTER, ROWS
-from vatra.engine.kernels.unpack import inlined
-from vatra.engine.simd import fetch_add, load_i16, load_i32, load_i64, store_i16, store_i32
+from vatra.engine.simd import (
+    fetch_add,
+    load_i8,
+    load_i16,
+    load_i32,
+    load_i64,
+    store_i8,
+    store_i16,
+    store_i32,
+)
 
 
 @inlined
@@ -15,9 +24,12 @@ def turn(at, to, size, n_rows, row_bytes):
     if size == 4:
         for r in range(n_rows):
             store_i32(to + 4 * r, load_i32(at + r * row_bytes))
-    else:
+    elif size == 2:
         for r in range(n_rows):
             store_i16(to + 2 * r, load_i16(at + r * row_bytes))
+    else:
+        for r in range(n_rows):
+            store_i8(to + r, load_i8(at + r * row_bytes))
 
 
 def kernel() -> Callable[..., None]:
@@ -26,7 +38,7 @@ def kernel() -> Callable[..., None]:
         w: int, out: int, n_matrices: int, n_out: int, n_blocks: int, block_bytes: int,
         pieces: int, n_pieces: int, chunk: int,
     ):  # fmt: skip
-        """`pieces`: (offset in the block, 2 or 4 bytes) as int64 pairs, in the block's order."""
+        """`pieces`: (offset in the block, 1, 2 or 4 bytes) as int64 pairs, in the block's order."""
         per_matrix = (n_out + ROWS - 1) // ROWS
         groups, row_bytes = n_matrices * per_matrix, n_blocks * block_bytes
         first = fetch_add(op + 8 * OP_COUNTER, chunk)
