@@ -13,6 +13,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from vatra.engine.executor import KVType, Outputs, State, checked
+from vatra.engine.kernels.layout import LEAST_PEAK, PART
 from vatra.errors import UsageError
 from vatra.models import plan as ops
 from vatra.models.plan import Op, Plan, Tensor
@@ -23,7 +24,6 @@ Hook = Callable[[Array], None]
 
 CACHE_BYTES = 512 * 2**20  # decoded weights of smaller models are kept
 SLAB_WEIGHTS = 2**24  # others are decoded this many at a time
-LEAST_PEAK = 1e-36  # 32 values that are no larger become zeros: 127 over less would be infinite
 
 
 class ReferenceExecutor:
@@ -178,11 +178,13 @@ def _attention(run: _Run, op: ops.Attention) -> tuple[Array]:
 
 
 def rounded_q8_0(x: Array) -> Array:
-    """float32 (..., dim) as bytes times a half, max|x| / 127, for each 32 of them."""
+    """float32 (..., dim) as bytes times a half, max|x| / 127, for each `PART` of them."""
     dim = x.shape[-1]
-    parts = np.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, -dim % 32),)).reshape(*x.shape[:-1], -1, 32)
+    parts = np.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, -dim % PART),)).reshape(
+        *x.shape[:-1], -1, PART
+    )
     peak = np.abs(parts).max(-1, keepdims=True)
-    factor = np.where(peak > LEAST_PEAK, np.float32(127) / peak, np.float32(0))
+    factor = np.where(peak > LEAST_PEAK, np.float32(127) / np.maximum(peak, LEAST_PEAK), 0)
     scale = (peak / np.float32(127)).astype(np.float16).astype(np.float32)
     out: Array = (np.rint(parts * factor) * scale).reshape(*x.shape[:-1], -1)
     return out[..., :dim]

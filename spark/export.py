@@ -10,13 +10,13 @@ import sentencepiece
 from torch import Tensor
 
 from vatra.formats import gguf
+from vatra.formats.vocabulary import TokenType
 from vatra.quant import by_name
 from vatra.quant.tensor import QTensor
 from vatra.spark.net import Net, Shape
 from vatra.spark.tokens import CHAT_TEMPLATE, IM_END
 
 N_CTX = 2048  # the longest that training saw
-NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # ggml's kinds of tokens
 
 
 def export(path: Path, net: Net, vocabulary: Path) -> None:
@@ -71,10 +71,12 @@ def metadata(shape: Shape, vocabulary: Path) -> dict[str, Any]:
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary))
     ids = range(pieces.vocab_size())
 
-    def kind(i: int) -> int:
+    def kind(i: int) -> TokenType:
         if pieces.is_unknown(i):
-            return UNKNOWN
-        return CONTROL if pieces.is_control(i) else BYTE if pieces.is_byte(i) else NORMAL
+            return TokenType.UNKNOWN
+        if pieces.is_control(i):
+            return TokenType.CONTROL
+        return TokenType.BYTE if pieces.is_byte(i) else TokenType.NORMAL
 
     return {
         "general.name": "Spark",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from random import Random
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,3 @@ def listed(items: list[str] | tuple[str, ...], word: str = "and") -> str:
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} {word} {items[-1]}"
-
-
-def some(rng: Random, texts: list[str] | tuple[str, ...], chance: float = 0.5) -> str:
-    """One of the texts with a leading space, or nothing."""
-    return " " + rng.choice(texts) if rng.random() < chance else ""

@@ -168,17 +168,13 @@ def multiplying(format: str) -> Callable[..., None]:
                     spill_tile(1, sums + TILE_BYTES, 64)
                     spill_tile(2, sums + 2 * TILE_BYTES, 64)
                     spill_tile(3, sums + 3 * TILE_BYTES, 64)
-                    left, to = n - 16 * t, out + 4 * n_out * 16 * t
-                    hand_out(sums, left, to, n_out, bias, ROWS * g)
-                    if two:
-                        hand_out(sums + TILE_BYTES, left, to, n_out, bias, ROWS * (g + 1))
-                    if left > 16:
-                        to += 4 * n_out * 16
-                        hand_out(sums + 2 * TILE_BYTES, left - 16, to, n_out, bias, ROWS * g)
-                        if two:
+                    for i in range(4):
+                        row, token = g + i % 2, t + i // 2
+                        if row < last:
                             hand_out(
-                                sums + 3 * TILE_BYTES, left - 16, to, n_out, bias, ROWS * (g + 1)
-                            )
+                                sums + TILE_BYTES * i, n - 16 * token,
+                                out + 4 * n_out * 16 * token, n_out, bias, ROWS * row,
+                            )  # fmt: skip
             first = fetch_add(op + 8 * OP_COUNTER, chunk)
         release_tiles()
 

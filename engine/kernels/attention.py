@@ -31,6 +31,7 @@ from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import (
     FEW,
     KV,
+    LEAST_PEAK,
     MOST_ROWS,
     OP_COUNTER,
     PART,
@@ -41,7 +42,7 @@ from vatra.engine.kernels.layout import (
     SPAN,
     STEP,
 )
-from vatra.engine.kernels.quantize import LEAST, nan_or_zero
+from vatra.engine.kernels.quantize import nan_or_zero
 from vatra.engine.simd import (
     abs_f32s,
     add,
@@ -87,9 +88,23 @@ def kernel(which: str, kind: str) -> Callable[..., None]:
 # ---- the cache ----------------------------------------------------------------------------------
 
 
+def measuring(kind: str) -> Callable[..., tuple[int, int]]:
+    """`layout.kv_bytes`, for kernels."""
+    size, head = KV[kind]
+
+    @inlined
+    def sizes(key_dim, value_dim):
+        key_blocks, value_blocks = (key_dim + PART - 1) // PART, (value_dim + PART - 1) // PART
+        keys = ROWS * size * key_dim + head * key_blocks
+        return keys, (ROWS * size * PART + head) * value_blocks
+
+    return sizes
+
+
 def storing(kind: str) -> Callable[..., None]:
     size, head = KV[kind]
     store_key, store_value = storing_q8_0() if head else storing_floats(kind)
+    sizes = measuring(kind)
 
     def store(
         op, run, thread, n_threads,
@@ -101,8 +116,7 @@ def storing(kind: str) -> Callable[..., None]:
             for i in range(n_head):
                 store_i64(partials + 64 * i, 0)
         key_blocks, value_blocks = (key_dim + PART - 1) // PART, (value_dim + PART - 1) // PART
-        key_bytes = ROWS * size * key_dim + head * key_blocks
-        value_bytes = (ROWS * size * PART + head) * value_blocks
+        key_bytes, value_bytes = sizes(key_dim, value_dim)
         total = n * n_head
         for unit in range(total * thread // n_threads, total * (thread + 1) // n_threads):
             t, i = unit // n_head, unit % n_head
@@ -153,7 +167,7 @@ def storing_q8_0() -> tuple[Callable[..., None], Callable[..., None]]:
         """Keep the scale; what to multiply by to get bytes."""
         peak = highest(max_f32s(abs_f32s(first), abs_f32s(second)))
         store_f16(to, peak / 127.0 + nan_or_zero(first, second))
-        return float32(127.0 / peak if peak > LEAST else 0.0)
+        return float32(127.0 / peak if peak > LEAST_PEAK else 0.0)
 
     @inlined
     def store_key(block, lane, x, n):
@@ -354,7 +368,7 @@ def turn(q, row, rows, queries, group, q_row, key_dim, scale, to):
 
 
 def attending(kind: str) -> Callable[..., None]:
-    size, head = KV[kind]
+    sizes = measuring(kind)
     wide = processor().level == "avx512"
     most, registers = (QUERIES, 16) if wide else (QUERIES // 2, 4)  # rows, sums in registers
     step_4, step_1 = for_queries(kind, 4, registers), for_queries(kind, 1, registers)
@@ -395,9 +409,8 @@ def attending(kind: str) -> Callable[..., None]:
         n, position = load_i64(run + 8 * RUN_TOKENS), load_i64(run + 8 * RUN_POSITION)
         group = n_head // n_head_kv
         q_row, out_row = n_head * key_dim, n_head * value_dim
-        key_bytes = ROWS * size * key_dim + head * ((key_dim + PART - 1) // PART)
+        key_bytes, value_bytes = sizes(key_dim, value_dim)
         padded = (value_dim + PART - 1) // PART * PART
-        value_bytes = (ROWS * size * PART + head) * (padded // PART)
         record_bytes = VALUES + 4 * padded
         rows = n * group
         whole = (rows + QUERIES - 1) // QUERIES * QUERIES

@@ -28,6 +28,7 @@ OP_WORDS = 24
 ROWS = 16  # weight rows that are interleaved, one per lane
 FLOAT_ROWS = 4  # weight rows that `matmul_float` takes at once
 PART = 32  # activations that share a scale
+LEAST_PEAK = 1e-36  # that many that are no larger become zeros: 127 over less would be infinite
 AMX_TOKENS = 32  # runs of as many tokens are multiplied by AMX, where there is one
 TILE_BYTES = 1024
 AMX_SUMS = 4 * TILE_BYTES  # of float32, before the unpacked weights in a thread's scratch

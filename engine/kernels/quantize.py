@@ -12,7 +12,7 @@ from collections.abc import Callable
 from numba import float32, int32
 
 from vatra.engine.kernels.lanes import inlined
-from vatra.engine.kernels.layout import PART
+from vatra.engine.kernels.layout import LEAST_PEAK, PART
 from vatra.engine.kernels.unpack import tile_of
 from vatra.engine.simd import (
     abs_f32s,
@@ -47,9 +47,6 @@ def nan_or_zero(first, second):
     return sum_f32s(add(mul(first, splat_f32(0.0)), mul(second, splat_f32(0.0))))
 
 
-LEAST = 1e-36  # 127 over less would be infinite
-
-
 def kernel() -> Callable[..., None]:
     def quantize(
         op, run, thread, n_threads,
@@ -65,7 +62,7 @@ def kernel() -> Callable[..., None]:
             at = x + 4 * (width * t + PART * block)
             first, second = load_f32s(at), load_f32s(at + 64)
             peak = highest(max_f32s(abs_f32s(first), abs_f32s(second)))
-            factor = splat_f32(127.0 / peak if peak > LEAST else 0.0)
+            factor = splat_f32(127.0 / peak if peak > LEAST_PEAK else 0.0)
             a, b = to_i32s(mul(first, factor)), to_i32s(mul(second, factor))
             store_i32s_as_i8(out + 32 * slot, a)
             store_i32s_as_i8(out + 32 * slot + 16, b)
