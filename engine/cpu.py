@@ -50,7 +50,9 @@ class CpuState(State):
         self.keys = [zeros(keys, dtype) for keys, _ in shapes]
         self.values = [zeros(values, dtype) for _, values in shapes]
         sizes = [
-            layout.attention_partials(op.q.shape[0], op.v.shape[0], op.v.shape[1], self.padded)
+            layout.attention_partials(
+                op.q.shape[0], op.cache.n_head_kv, op.cache.value_dim, self.padded
+            )
             for op in plan.ops
             if isinstance(op, Attention)
         ]

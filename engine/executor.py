@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from typing import Literal, Protocol, get_args
@@ -15,6 +17,8 @@ Array = np.ndarray
 KVType = Literal["f16", "f32", "q8_0"]
 Outputs = Literal["all", "last", "none"]
 
+MOST_MARKS = 4  # of one state
+BROKEN = -1  # the `length` of a state whose run was interrupted
 _CACHE_LINE = 64  # bytes
 KV_TYPES = get_args(KVType)
 # q8_0, whose 32 values share a scale, is rounded when it is stored, and kept as what that means
@@ -27,11 +31,12 @@ _DTYPES: dict[KVType, type[np.floating]] = {
 
 @dataclass(eq=False)
 class State:
-    """The keys and values of one sequence of up to `n_ctx` tokens.
+    """What is kept of one sequence of up to `n_ctx` tokens. Only its own executor can run it.
 
     `keys[i]` is (n_head_kv, n_ctx, key_dim) and `values[i]` (n_head_kv, n_ctx, value_dim) for the
     plan's i-th cache. A run at a position overwrites from there on: truncating is running again
-    from an earlier position. Only the executor that made a state can run it.
+    from an earlier position. `memories[i]` is what the plan's i-th recurrent op has made of all
+    `length` tokens: a run goes on from there, or from where `rewind` has gone back to.
     """
 
     executor: Executor
@@ -39,6 +44,9 @@ class State:
     kv: KVType
     keys: list[Array] = field(init=False)
     values: list[Array] = field(init=False)
+    memories: list[Array] = field(init=False)
+    length: int = field(default=0, init=False)
+    _marks: dict[int, list[Array]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.n_ctx < 1:
@@ -48,6 +56,7 @@ class State:
         caches = self.executor.plan.caches
         try:
             self.allocate()
+            self.memories = [zeros(m.shape, np.float32) for m in self.executor.plan.memories]
         except (MemoryError, OverflowError, ValueError) as error:
             needed = self.bytes_per_token(caches, self.kv) * self.n_ctx
             raise OutOfMemory(
@@ -67,9 +76,41 @@ class State:
         values = sum(c.n_head_kv * (c.key_dim + c.value_dim) for c in caches)
         return values * np.dtype(_DTYPES[kv]).itemsize
 
+    def mark(self) -> None:
+        """Keep the memories as they are now, so that `rewind` can come back here; costs a copy."""
+        if self.memories:
+            self._marks[self.length] = [memory.copy() for memory in self.memories]
+            while len(self._marks) > MOST_MARKS:
+                del self._marks[min(self._marks)]
+
+    def rewind(self, position: int) -> int:
+        """The latest position up to `position` from which a run can go on; the next begins there.
+
+        Where there are memories that is `length`, a mark, or the beginning.
+        """
+        if not self.memories or position == self.length:
+            return position
+        self._forget_after(position)
+        back = max(self._marks, default=0)
+        for i, memory in enumerate(self.memories):
+            memory[...] = self._marks[back][i] if self._marks else 0.0
+        self.length = back
+        return back
+
+    @contextmanager
+    def running(self, position: int, n_tokens: int) -> Iterator[None]:
+        """Around a run: what it leaves when it is interrupted is no state to go on from."""
+        self._forget_after(position)
+        self.length = BROKEN
+        yield
+        self.length = position + n_tokens
+
+    def _forget_after(self, position: int) -> None:
+        self._marks = {at: kept for at, kept in self._marks.items() if at <= position}
+
     @property
     def nbytes(self) -> int:
-        return sum(a.nbytes for a in (*self.keys, *self.values))
+        return sum(a.nbytes for a in (*self.keys, *self.values, *self.memories))
 
 
 def zeros(shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
@@ -104,7 +145,8 @@ class Executor(Protocol):
         """Evaluate int32 `tokens` (n,) at positions position ... position + n - 1.
 
         Returns float32 logits: (n, n_vocab) for "all", (1, n_vocab) for "last", (0, n_vocab) for
-        "none". Raises UsageError where tokens or positions are out of range.
+        "none". Raises UsageError where tokens or positions are out of range, or where the state can
+        not go on from `position` (see `State.rewind`).
         """
         ...
 
@@ -125,6 +167,11 @@ def checked(
     if position < 0 or position + tokens.size > state.n_ctx:
         raise UsageError(
             f"{tokens.size} tokens at position {position} do not fit a context of {state.n_ctx}"
+        )
+    if state.memories and position != state.length:
+        raise UsageError(
+            f"position {position}: this model has a memory of all tokens so far and can go on from "
+            f"{max(state.length, 0)}, or from where `rewind` goes back to"
         )
     if outputs not in ("all", "last", "none"):
         raise UsageError(f"outputs {outputs!r} is not known, wanted all, last or none")

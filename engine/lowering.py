@@ -21,13 +21,13 @@ from vatra.models.plan import (
     Attention,
     Embed,
     ExpertLinear,
+    Glu,
     Linear,
     Op,
     Plan,
     RmsNorm,
     Rope,
     SelectOutputs,
-    SiluMul,
     Tensor,
     TopExperts,
     WeightedSum,
@@ -298,19 +298,20 @@ def _rope(low: Lowering, op: Rope) -> None:
 
 def _attention(low: Lowering, op: Attention) -> None:
     cache, n_caches = low.plan.caches.index(op.cache), len(low.plan.caches)
-    (n_head, key_dim), (n_head_kv, value_dim) = op.q.shape, op.v.shape
+    (n_head, key_dim), n_head_kv, value_dim = op.q.shape, op.cache.n_head_kv, op.cache.value_dim
     # what belongs to a state, as places below the arena, so that `attend` waits for `store`
     memory, partials = Place(-1 - cache, 1), Place(-1 - n_caches, 1)
     sides = {"keys": ("keys", cache), "values": ("values", cache), "partials": ("partials", 0)}
     shape: dict[str, Any] = {"key_dim": key_dim, "value_dim": value_dim, "n_ctx": 0}
-    low.step(
-        "attention:store,{kv}",
-        {"k": op.k, "v": op.v},
-        {"": memory, "partials": partials},
-        sides,
-        n_head=n_head_kv,
-        **shape,
-    )
+    if op.k is not None and op.v is not None:
+        low.step(
+            "attention:store,{kv}",
+            {"k": op.k, "v": op.v},
+            {"": memory, "partials": partials},
+            sides,
+            n_head=n_head_kv,
+            **shape,
+        )
     low.new(op.out)
     scratch_bytes = layout.attention_scratch(n_head // n_head_kv, key_dim, value_dim)
     scratch = low.arena.take(scratch_bytes * low.n_threads)
@@ -339,10 +340,10 @@ def _add(low: Lowering, op: Add) -> None:
     )
 
 
-def _silu_mul(low: Lowering, op: SiluMul) -> None:
+def _glu(low: Lowering, op: Glu) -> None:
     low.new(op.out)
     low.step(
-        "elementwise:silu_mul",
+        f"elementwise:{op.kind}_mul",
         {"gate": op.gate, "up": op.up},
         {"out": op.out},
         width=op.out.width,
@@ -398,7 +399,7 @@ LOWER: dict[type[Op], Callable[[Lowering, Any], None]] = {
     Rope: _rope,
     Attention: _attention,
     Add: _add,
-    SiluMul: _silu_mul,
+    Glu: _glu,
     TopExperts: _top_experts,
     WeightedSum: _weighted_sum,
     SelectOutputs: _select_outputs,

@@ -7,8 +7,10 @@ rounded as the CPU executor rounds it, to the same values.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from difflib import get_close_matches
+from math import pi, sqrt
 
 import numpy as np
 
@@ -69,7 +71,7 @@ class ReferenceExecutor:
         if tokens.size == 0:
             return np.empty((0, self.plan.n_vocab), np.float32)
         # overflow and NaN must stay visible in the values, not as warnings
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), state.running(position, len(tokens)):
             for op, ended in zip(self.plan.ops, self._last_uses, strict=True):
                 if outputs == "none" and isinstance(op, ops.SelectOutputs):
                     return np.empty((0, self.plan.n_vocab), np.float32)
@@ -130,7 +132,7 @@ def _written(op: Op) -> tuple[Tensor, ...]:
 
 
 def _embed(run: _Run, op: ops.Embed) -> tuple[Array]:
-    return (op.weight.decode_rows(run.tokens),)
+    return (op.weight.decode_rows(run.positions if op.by_position else run.tokens),)
 
 
 def _linear(run: _Run, op: ops.Linear) -> tuple[Array]:
@@ -139,10 +141,31 @@ def _linear(run: _Run, op: ops.Linear) -> tuple[Array]:
     return (y if op.bias is None else y + op.bias,)
 
 
+def _head_linear(run: _Run, op: ops.HeadLinear) -> tuple[Array]:
+    x, (n_head, n_out, _) = run.values[op.x], op.weight.shape
+    made = [run.executor.matmul(x[:, h], op.weight, h * n_out, n_out) for h in range(n_head)]
+    return (np.stack(made, 1),)
+
+
 def _rms_norm(run: _Run, op: ops.RmsNorm) -> tuple[Array]:
     x = run.values[op.x]
     mean = np.mean(x * x, axis=-1, keepdims=True)
-    return (x / np.sqrt(mean + np.float32(op.eps)) * op.weight,)
+    y = x / np.sqrt(mean + np.float32(op.eps))
+    return (y if op.weight is None else y * op.weight,)
+
+
+def _layer_norm(run: _Run, op: ops.LayerNorm) -> tuple[Array]:
+    x = run.values[op.x]
+    x = x - np.mean(x, axis=-1, keepdims=True)
+    y = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + np.float32(op.eps))
+    y = y if op.weight is None else y * op.weight
+    return (y if op.bias is None else y + op.bias,)
+
+
+def _l2_norm(run: _Run, op: ops.L2Norm) -> tuple[Array]:
+    x = run.values[op.x]
+    length = np.sqrt(np.sum(x * x, axis=-1, keepdims=True))
+    return (x / np.maximum(length, np.float32(op.eps)),)
 
 
 def _rope(run: _Run, op: ops.Rope) -> tuple[Array]:
@@ -151,28 +174,53 @@ def _rope(run: _Run, op: ops.Rope) -> tuple[Array]:
     angles = run.positions[:, None, None] * op.frequencies
     cos, sin = ((f(angles) * op.magnitude).astype(np.float32) for f in (np.cos, np.sin))
     out = x.copy()
-    first = slice(0, 2 * pairs, 2) if op.interleaved else slice(0, pairs)
-    second = slice(1, 2 * pairs, 2) if op.interleaved else slice(pairs, 2 * pairs)
+    start, end = op.first, op.first + 2 * pairs
+    first = slice(start, end, 2) if op.interleaved else slice(start, start + pairs)
+    second = slice(start + 1, end, 2) if op.interleaved else slice(start + pairs, end)
     a, b = x[..., first], x[..., second]
     out[..., first] = a * cos - b * sin
     out[..., second] = a * sin + b * cos
     return (out,)
 
 
+def _position_scale(run: _Run, op: ops.PositionScale) -> tuple[Array]:
+    x = run.values[op.x]
+    factor = 1 + op.slope * np.log(1 + (run.positions + op.offset) // op.every)
+    return (x * factor.astype(np.float32).reshape(-1, *(1,) * (x.ndim - 1)),)
+
+
 def _attention(run: _Run, op: ops.Attention) -> tuple[Array]:
-    q, k, v = (run.values[t].swapaxes(0, 1) for t in (op.q, op.k, op.v))  # (heads, n, dim)
-    start, end = run.positions[0], run.positions[-1] + 1
-    i = run.executor.plan.caches.index(op.cache)
+    q = run.values[op.q].swapaxes(0, 1)  # (heads, n, dim)
+    i, start, end = (
+        run.executor.plan.caches.index(op.cache),
+        run.positions[0],
+        run.positions[-1] + 1,
+    )
     keys, values = run.state.keys[i][:, :end], run.state.values[i][:, :end]
-    if run.state.kv == "q8_0":
-        k, v = rounded_q8_0(k), rounded_q8_0(v)
-    keys[:, start:], values[:, start:] = k, v
-    n_head, n, n_kv = len(q), len(run.positions), len(k)
+    if op.k is not None and op.v is not None:
+        k, v = (run.values[t].swapaxes(0, 1) for t in (op.k, op.v))
+        if run.state.kv == "q8_0":
+            k, v = rounded_q8_0(k), rounded_q8_0(v)
+        keys[:, start:], values[:, start:] = k, v
+    n_head, n, n_kv = len(q), len(run.positions), len(keys)
     q = q.reshape(n_kv, n_head // n_kv * n, -1)  # the query heads of a KV head, one after another
     scores = (q @ keys.astype(np.float32).swapaxes(1, 2)).reshape(n_head, n, end)
     scores *= np.float32(op.scale)
-    scores[:, np.arange(end) > run.positions[:, None]] = -np.inf
-    shares = _softmax(scores).reshape(n_kv, -1, end)
+    if op.softcap is not None:
+        scores = np.float32(op.softcap) * np.tanh(scores / np.float32(op.softcap))
+    distance = np.arange(end) - run.positions[:, None]  # of key and query, 0 or less
+    if op.slopes is not None:
+        scores += op.slopes[:, None, None] * distance.astype(np.float32)
+    far = distance > 0
+    if op.chunk is not None:
+        far |= np.arange(end) < run.positions[:, None] // op.chunk * op.chunk
+    elif op.cache.window is not None:
+        far |= distance <= -op.cache.window
+    scores[:, far] = -np.inf
+    if op.sinks is not None:
+        sinks = np.broadcast_to(op.sinks[:, None, None], (n_head, n, 1))
+        scores = np.concatenate([scores, sinks], axis=-1)
+    shares = _softmax(scores)[..., :end].reshape(n_kv, -1, end)
     out = (shares @ values.astype(np.float32)).reshape(n_head, n, -1)
     return (out.swapaxes(0, 1),)
 
@@ -200,17 +248,109 @@ def _add(run: _Run, op: ops.Add) -> tuple[Array]:
     return (run.values[op.x] + run.values[op.y],)
 
 
-def _silu_mul(run: _Run, op: ops.SiluMul) -> tuple[Array]:
-    gate = run.values[op.gate]
-    return (gate / (1 + np.exp(-gate)) * run.values[op.up],)
+def _mul(run: _Run, op: ops.Mul) -> tuple[Array]:
+    return (run.values[op.x] * run.values[op.y],)
+
+
+def _scale(run: _Run, op: ops.Scale) -> tuple[Array]:
+    y = run.values[op.x] * np.float32(op.factor)
+    y = y if op.weight is None else y * op.weight
+    return (y if op.bias is None else y + op.bias,)
+
+
+def _sigmoid(x: Array) -> Array:
+    y: Array = np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * x))
+    return y
+
+
+def _softplus(x: Array) -> Array:
+    y: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return y
+
+
+def _gelu(x: Array) -> Array:
+    inner = np.float32(sqrt(2 / pi)) * (x + np.float32(0.044715) * x * x * x)
+    y: Array = np.float32(0.5) * x * (1 + np.tanh(inner))
+    return y
+
+
+def _gelu_erf(x: Array) -> Array:
+    erf = np.vectorize(math.erf, otypes=[np.float32])
+    y: Array = np.float32(0.5) * x * (1 + erf(x / np.float32(sqrt(2))))
+    return y
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "gelu": _gelu,
+    "gelu_erf": _gelu_erf,
+    "gelu_quick": lambda x: x / (1 + np.exp(np.float32(-1.702) * x)),
+    "relu": lambda x: np.maximum(x, 0),
+    "relu2": lambda x: np.square(np.maximum(x, 0)),
+    "sigmoid": _sigmoid,
+    "tanh": np.tanh,
+    "softplus": _softplus,
+    "exp": np.exp,
+}
+
+
+def _activation(run: _Run, op: ops.Activation) -> tuple[Array]:
+    return (ACTIVATIONS[op.kind](run.values[op.x]),)
+
+
+def _softcap(run: _Run, op: ops.Softcap) -> tuple[Array]:
+    cap = np.float32(op.cap)
+    return (cap * np.tanh(run.values[op.x] / cap),)
+
+
+def _clamp(run: _Run, op: ops.Clamp) -> tuple[Array]:
+    return (np.clip(run.values[op.x], np.float32(op.low), np.float32(op.high)),)
+
+
+def _glu(run: _Run, op: ops.Glu) -> tuple[Array]:
+    return (ACTIVATIONS[op.kind](run.values[op.gate]) * run.values[op.up],)
+
+
+def _reshape(run: _Run, op: ops.Reshape) -> tuple[Array]:
+    return (run.values[op.x],)
+
+
+def _slice(run: _Run, op: ops.Slice) -> tuple[Array]:
+    return (run.values[op.x][..., op.first : op.first + op.out.shape[-1]],)
+
+
+def _concat(run: _Run, op: ops.Concat) -> tuple[Array]:
+    return (np.concatenate([run.values[op.x], run.values[op.y]], axis=-1),)
+
+
+def _repeat(run: _Run, op: ops.Repeat) -> tuple[Array]:
+    x = run.values[op.x]
+    return (np.tile(x, (1, op.times, 1)) if op.tiled else np.repeat(x, op.times, axis=1),)
 
 
 def _top_experts(run: _Run, op: ops.TopExperts) -> tuple[Array, Array]:
     scores = run.values[op.scores]
-    chosen = np.argsort(-scores, axis=-1, kind="stable")[:, : op.out.width].astype(np.int32)
-    shares = np.take_along_axis(_softmax(scores), chosen, axis=-1)
+    gate: dict[str, Callable[[Array], Array]] = {
+        "softmax": _softmax,
+        "sigmoid": _sigmoid,
+        "sqrt_softplus": lambda x: np.sqrt(_softplus(x)),
+        "chosen_softmax": lambda x: x,
+    }
+    found = gate[op.gating](scores)
+    rank = found if op.bias is None else found + op.bias
+    if op.n_group > 1:
+        groups = rank.reshape(len(rank), op.n_group, -1)
+        best = np.sort(groups, axis=-1)[..., -2:].sum(-1)
+        used = np.argsort(-best, axis=-1, kind="stable")[:, : op.n_group_used]
+        left_out = np.ones_like(best, bool)
+        np.put_along_axis(left_out, used, False, axis=-1)
+        rank = np.where(left_out[..., None], -np.inf, groups).reshape(rank.shape)
+    chosen = np.argsort(-rank, axis=-1, kind="stable")[:, : op.out.width].astype(np.int32)
+    shares = np.take_along_axis(found, chosen, axis=-1)
+    if op.gating == "chosen_softmax":
+        shares = _softmax(shares)
     if op.normalise:
-        shares /= shares.sum(axis=-1, keepdims=True)
+        shares = shares / np.maximum(shares.sum(axis=-1, keepdims=True), np.float32(2**-14))
     return chosen, shares * np.float32(op.scale)
 
 
@@ -231,6 +371,52 @@ def _weighted_sum(run: _Run, op: ops.WeightedSum) -> tuple[Array]:
     return (np.einsum("tk,tkn->tn", run.values[op.weights], run.values[op.x]),)
 
 
+def _memory(run: _Run, op: ops.Recurrence) -> Array:
+    """What the op has kept, to be changed in place."""
+    return run.state.memories[run.executor.plan.memories.index(op.memory)]
+
+
+def _convolution(run: _Run, op: ops.Convolution) -> tuple[Array]:
+    memory, n = _memory(run, op), op.kernel.shape[1]
+    x = np.concatenate([memory, run.values[op.x]])
+    memory[:] = x[len(x) - n + 1 :]
+    windows = np.lib.stride_tricks.sliding_window_view(x, n, axis=0)  # (tokens, channels, n)
+    y = np.einsum("tcn,cn->tc", windows, op.kernel)
+    return (y if op.bias is None else y + op.bias,)
+
+
+def _token_shift(run: _Run, op: ops.TokenShift) -> tuple[Array]:
+    memory, x = _memory(run, op), run.values[op.x]
+    y = np.concatenate([memory[None], x[:-1]])
+    memory[:] = x[-1]
+    return (y,)
+
+
+def _selective_scan(run: _Run, op: ops.SelectiveScan) -> tuple[Array]:
+    h, (n_head, _) = _memory(run, op), op.x.shape
+    x, dt, b, c = (run.values[t] for t in (op.x, op.dt, op.b, op.c))
+    b, c = (np.repeat(t, n_head // t.shape[1], axis=1) for t in (b, c))  # (n, n_head, n_state)
+    out = np.empty_like(x)
+    for t in range(len(x)):
+        decay = np.exp(dt[t, :, None] * op.a)  # (n_head, 1 or n_state)
+        h *= decay[:, None]
+        h += (dt[t, :, None] * x[t])[..., None] * b[t, :, None]
+        out[t] = np.einsum("hdn,hn->hd", h, c[t])
+    return (out,)
+
+
+def _delta_rule(run: _Run, op: ops.DeltaRule) -> tuple[Array]:
+    s = _memory(run, op)
+    q, k, v, decay, beta = (run.values[t] for t in (op.q, op.k, op.v, op.decay, op.beta))
+    out = np.empty_like(v)
+    for t in range(len(v)):
+        s *= np.exp(decay[t])[..., None]
+        wrong = v[t] - np.einsum("hkv,hk->hv", s, k[t])
+        s += k[t][..., None] * (beta[t][:, None] * wrong)[:, None]
+        out[t] = np.einsum("hkv,hk->hv", s, q[t])
+    return (out * np.float32(op.scale),)
+
+
 def _select_outputs(run: _Run, op: ops.SelectOutputs) -> tuple[Array]:
     x = run.values[op.x]
     return (x if run.outputs == "all" else x[-1:],)
@@ -239,13 +425,30 @@ def _select_outputs(run: _Run, op: ops.SelectOutputs) -> tuple[Array]:
 VERBS: dict[type[Op], Callable[..., tuple[Array, ...]]] = {
     ops.Embed: _embed,
     ops.Linear: _linear,
+    ops.HeadLinear: _head_linear,
     ops.RmsNorm: _rms_norm,
+    ops.LayerNorm: _layer_norm,
+    ops.L2Norm: _l2_norm,
     ops.Rope: _rope,
+    ops.PositionScale: _position_scale,
     ops.Attention: _attention,
     ops.Add: _add,
-    ops.SiluMul: _silu_mul,
+    ops.Mul: _mul,
+    ops.Scale: _scale,
+    ops.Activation: _activation,
+    ops.Softcap: _softcap,
+    ops.Clamp: _clamp,
+    ops.Glu: _glu,
+    ops.Reshape: _reshape,
+    ops.Slice: _slice,
+    ops.Concat: _concat,
+    ops.Repeat: _repeat,
     ops.TopExperts: _top_experts,
     ops.ExpertLinear: _expert_linear,
     ops.WeightedSum: _weighted_sum,
+    ops.Convolution: _convolution,
+    ops.TokenShift: _token_shift,
+    ops.SelectiveScan: _selective_scan,
+    ops.DeltaRule: _delta_rule,
     ops.SelectOutputs: _select_outputs,
 }

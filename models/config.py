@@ -54,9 +54,9 @@ class Keys:
         return UnsupportedFile(wrong.path, wrong.what, field=wrong.field, byte=wrong.byte)
 
 
-def read(cls: type[Config], checkpoint: Checkpoint, architecture: str) -> Config:
+def read(cls: type[Config], checkpoint: Checkpoint) -> Config:
     """A `cls` of the file's metadata; raises BadFile or UnsupportedFile naming file and key."""
-    return _read(cls, Keys(checkpoint, architecture), {})
+    return _read(cls, Keys(checkpoint, checkpoint.architecture), {})
 
 
 def _read(cls: type[Config], keys: Keys, outer: Values) -> Config:
@@ -108,8 +108,10 @@ class _Range:
             raise keys.bad(key, value, f"{kind} from {low} to {high}{named(self.at_most)}")
         if self.equals is not None and value != (other := _bound(self.equals, values, index)):
             raise keys.bad(key, value, f"{other}{named(self.equals)}")
-        if self.divides is not None and (other := _bound(self.divides, values, index)) % value:
-            raise keys.bad(key, value, f"a divisor of {other}{named(self.divides)}")
+        if self.divides is not None:
+            other = _bound(self.divides, values, index)
+            if other and (not value or other % value):
+                raise keys.bad(key, value, f"a divisor of {other}{named(self.divides)}")
         return value
 
 
@@ -134,9 +136,9 @@ def count(
     return _field(f"{{}}.{key}", read_value)
 
 
-def per_layer(key: str, *, default: str = "", divides: str | None = None) -> Any:
-    """A positive integer for each of `n_layer` layers; the file gives one for all, or an array."""
-    allowed = _Range(divides=divides)
+def per_layer(key: str, *, default: str = "", divides: str | None = None, at_least: int = 1) -> Any:
+    """An integer for each of `n_layer` layers; the file gives one for all, or an array."""
+    allowed = _Range(at_least, divides=divides)
 
     def read_value(keys: Keys, values: Values) -> tuple[int, ...]:
         n_layer = values["n_layer"]
@@ -151,6 +153,53 @@ def per_layer(key: str, *, default: str = "", divides: str | None = None) -> Any
         return tuple(allowed.check(keys, key, v, values, i) for i, v in enumerate(each))
 
     return _field(f"{{}}.{key}", read_value)
+
+
+def pattern(key: str, *, default: int, first: bool = False) -> Any:
+    """A boolean for each layer, from an array, or from a period n: false for every n-th layer.
+
+    That is the last of each n layers, or their `first`. Period 0 is true for all, 1 false for all.
+    """
+
+    def read_value(keys: Keys, values: Values) -> tuple[bool, ...]:
+        n_layer = values["n_layer"]
+        found = keys.checkpoint.metadata.get(keys.full(key))
+        if isinstance(found, np.ndarray):
+            if len(found) < n_layer or not np.isin(found, (0, 1)).all():
+                raise keys.bad(key, f"{len(found)} values", f"{n_layer} of true or false")
+            return tuple(bool(v) for v in found[:n_layer])
+        n = keys.get(key, int)
+        n = _Range(0).check(keys, key, default if n is None else n, values)
+        return tuple(n == 0 or i % n != (0 if first else n - 1) for i in range(n_layer))
+
+    return _field(f"{{}}.{key}", read_value)
+
+
+def choice_of_number(key: str, *, default: int, known: Mapping[int, str]) -> Any:
+    """The word for one of the `known` numbers; another is refused."""
+
+    def read_value(keys: Keys, values: Values) -> str:
+        value = keys.get(key, int)
+        if value is not None and value not in known:
+            raise keys.unsupported(key, f"is {value}, wanted one of {', '.join(map(str, known))}")
+        return known[default if value is None else value]
+
+    return _field(f"{{}}.{key}", read_value)
+
+
+def flag(key: str, *, default: bool | None) -> Any:
+    """A boolean."""
+
+    def read_value(keys: Keys, values: Values) -> bool | None:
+        value = keys.get(key, bool)
+        return default if value is None else bool(value)
+
+    return _field(f"{{}}.{key}", read_value)
+
+
+def derived(value: Callable[[Values], Any]) -> Any:
+    """What follows from the fields above, for the shapes of tensors."""
+    return _field("(derived)", lambda keys, values: value(values))
 
 
 def per_head(key: str, *, even: bool = False) -> Any:

@@ -14,7 +14,9 @@ from vatra.models.config import (
     per_layer,
     vocabulary_size,
 )
+from vatra.models.feed_forward import Gating
 from vatra.models.rope import Scaling
+from vatra.models.weights import Matrix, Vector, matrix, vector
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,36 @@ class Decoder:
     )
     key_dim: int = per_head("attention.key_length", even=True)
     value_dim: int = per_head("attention.value_length")
-    n_rot: int = count("rope.dimension_count", default="key_dim", equals="key_dim")
+    n_rot: int = count("rope.dimension_count", default="key_dim", at_most="key_dim", even=True)
     eps: float = number("attention.layer_norm_rms_epsilon", at_most=1.0)
     causal: bool = must_be("attention.causal", True)
     scaling: Scaling = group(Scaling)
+
+
+@dataclass(frozen=True)
+class ExpertDecoder(Decoder, Gating):
+    """A decoder some or all of whose layers are mixtures of experts."""
+
+    n_ff_exp: int = count("expert_feed_forward_length", default="n_ff")
+    n_expert_shared: int = count("expert_shared_count", default=0, at_least=0)
+    n_ff_shexp: int = count(
+        "expert_shared_feed_forward_length",
+        default=lambda c: c["n_ff_exp"] * max(c["n_expert_shared"], 1),
+    )
+    n_dense: int = count("leading_dense_block_count", default=0, at_least=0)  # layers without
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The tensors before and after all blocks; an architecture adds `blk` and `leftovers`."""
+
+    token_embd: Matrix = matrix("n_vocab", "n_embd")
+    output_norm: Vector = vector("n_embd")
+    output: Matrix = matrix("n_vocab", "n_embd", tied_to="token_embd", bias=True)
+
+
+@dataclass(frozen=True)
+class LayerNormEnds(Ends):
+    """The same where the last norm is a LayerNorm."""
+
+    output_norm: Vector = vector("n_embd", bias=True)

@@ -7,16 +7,25 @@ n_tokens x n_head x head_dim float32 values while it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 
 from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
+Block = TypeVar("Block")
+
+# Functions of one value: relu2 is relu(x)^2, gelu its approximation by tanh, gelu_erf the exact
+# one (Hendrycks and Gimpel 2016, arXiv:1606.08415), gelu_quick x * sigmoid(1.702 x).
+ACTIVATIONS = (
+    "silu", "gelu", "gelu_erf", "gelu_quick", "relu", "relu2", "sigmoid", "tanh", "softplus", "exp",
+)  # fmt: skip
+GATINGS = ("softmax", "sigmoid", "sqrt_softplus", "chosen_softmax")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +46,24 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class KVCache:
-    """What one attention layer remembers of every token: a key and a value per KV head."""
+    """What one attention layer remembers of every token: a key and a value per KV head.
+
+    With a `window` no token reads further back than that many tokens, itself included.
+    """
 
     name: str
     n_head_kv: int
     key_dim: int
     value_dim: int
+    window: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What a recurrent layer keeps of all tokens so far: float32, at first zeros."""
+
+    name: str
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +75,13 @@ class Op:
 
 @dataclass(frozen=True, eq=False)
 class Embed(Op):
-    """out[t] = row token[t] of `weight` (n_vocab, n_embd)."""
+    """out[t] = row token[t] of `weight` (n_vocab, n_embd), or row position[t] if `by_position`."""
 
     weight: QTensor
+    by_position: bool = False
+
+
+# ---- products
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,26 +94,69 @@ class Linear(Op):
 
 
 @dataclass(frozen=True, eq=False)
-class RmsNorm(Op):
-    """out = x / sqrt(mean(x^2) + eps) * weight over the last axis of x's shape."""
+class HeadLinear(Op):
+    """out[t, h] = weight[h] @ x[t, h]; `weight` is (n_head, n_out, n_in), x (n_head, n_in)."""
 
     x: Tensor
-    weight: Array
+    weight: QTensor
+
+
+# ---- norms: along the last axis; weight and bias have its size, or all of x's shape
+
+
+@dataclass(frozen=True, eq=False)
+class RmsNorm(Op):
+    """out = x / sqrt(mean(x^2) + eps) * weight. Zhang and Sennrich 2019, arXiv:1910.07467."""
+
+    x: Tensor
+    weight: Array | None
     eps: float
 
 
 @dataclass(frozen=True, eq=False)
-class Rope(Op):
-    """Rotate the first 2 * len(frequencies) values of each head by position * frequency.
+class LayerNorm(Op):
+    """out = (x - mean) / sqrt(variance + eps) * weight + bias. Ba et al. 2016, arXiv:1607.06450."""
 
-    Pair i is (2i, 2i + 1) if `interleaved`, else (i, i + len(frequencies)). `magnitude` scales the
-    cosine and sine. RoFormer, Su et al. 2021, arXiv:2104.09864.
+    x: Tensor
+    weight: Array | None
+    bias: Array | None
+    eps: float
+
+
+@dataclass(frozen=True, eq=False)
+class L2Norm(Op):
+    """out = x / max(sqrt(sum(x^2)), eps)."""
+
+    x: Tensor
+    eps: float
+
+
+# ---- positions and attention
+
+
+@dataclass(frozen=True, eq=False)
+class Rope(Op):
+    """Rotate values first ... first + 2 * len(frequencies) of each head by position * frequency.
+
+    Pair i of those is (2i, 2i + 1) if `interleaved`, else (i, i + len(frequencies)). `magnitude`
+    scales the cosine and sine. RoFormer, Su et al. 2021, arXiv:2104.09864.
     """
 
     x: Tensor
     frequencies: Array  # float64 radians per position, all scalings applied
     interleaved: bool
     magnitude: float
+    first: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class PositionScale(Op):
+    """out = x * (1 + slope * ln(1 + floor((position + offset) / every))): long contexts."""
+
+    x: Tensor
+    every: int
+    slope: float
+    offset: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +164,25 @@ class Attention(Op):
     """Append k, v to `cache`, then softmax(scale * q k^T) v over all positions up to each token's.
 
     q is (n_head, key_dim), k (n_head_kv, key_dim), v (n_head_kv, value_dim); query head h reads
-    KV head h // (n_head // n_head_kv).
+    KV head h // (n_head // n_head_kv). Without k and v the cache is another layer's, already
+    written. A token at position p reads the positions from p - window + 1 if the cache has a
+    window, and from p // chunk * chunk if `chunk`. Scores become softcap * tanh(score / softcap) if
+    there is a `softcap`; slopes[h] * (key's position - p) is added to them (ALiBi, Press et al.
+    2021, arXiv:2108.12409); each head's `sinks` value stands as one more score with no value.
     """
 
     q: Tensor
-    k: Tensor
-    v: Tensor
+    k: Tensor | None
+    v: Tensor | None
     cache: KVCache
     scale: float
+    chunk: int | None = None
+    softcap: float | None = None
+    slopes: Array | None = None  # float32 (n_head,)
+    sinks: Array | None = None  # float32 (n_head,)
+
+
+# ---- value by value
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,32 +194,121 @@ class Add(Op):
 
 
 @dataclass(frozen=True, eq=False)
-class SiluMul(Op):
-    """out = gate * sigmoid(gate) * up (SwiGLU, Shazeer 2020, arXiv:2002.05202)."""
+class Mul(Op):
+    """out = x * y; y's last axis may be 1."""
+
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(Op):
+    """out = factor * x * weight + bias; weight and bias are of x's last axis, or of all of x."""
+
+    x: Tensor
+    factor: float
+    weight: Array | None
+    bias: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class Activation(Op):
+    """out = `kind`(x), one of ACTIVATIONS."""
+
+    x: Tensor
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class Softcap(Op):
+    """out = cap * tanh(x / cap)."""
+
+    x: Tensor
+    cap: float
+
+
+@dataclass(frozen=True, eq=False)
+class Clamp(Op):
+    """out = x, at least `low` and at most `high`."""
+
+    x: Tensor
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Glu(Op):
+    """out = `kind`(gate) * up: gated linear units, Shazeer 2020, arXiv:2002.05202."""
 
     gate: Tensor
     up: Tensor
+    kind: str
+
+
+# ---- other shapes of the same values
+
+
+@dataclass(frozen=True, eq=False)
+class Reshape(Op):
+    """The same values under another shape."""
+
+    x: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Slice(Op):
+    """out = x[..., first : first + out's last axis]."""
+
+    x: Tensor
+    first: int
+
+
+@dataclass(frozen=True, eq=False)
+class Concat(Op):
+    """out = x then y along the last axis; their other axes are the same."""
+
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Repeat(Op):
+    """Each row of x (n, dim) `times` times: row i of out is row i // times, or i % n if `tiled`."""
+
+    x: Tensor
+    times: int
+    tiled: bool
+
+
+# ---- mixtures of experts
 
 
 @dataclass(frozen=True, eq=False)
 class TopExperts(Op):
-    """Choose the k highest of softmax(scores): `out` their numbers (k,), `weights` their shares.
+    """Choose k experts by `scores` (n_expert,): `out` their numbers (k,), `weights` their shares.
 
-    Of equal scores the lower number is first. Shares are divided by their sum if `normalise`, then
-    multiplied by `scale`.
+    Probabilities are `gating`(scores): "softmax", "sigmoid", "sqrt_softplus", or "chosen_softmax",
+    which is the softmax over the scores of the chosen alone. The k highest of probability +
+    `bias` are chosen; of equal ones the lower number is first. With `n_group` groups of neighbours
+    only the `n_group_used` with the highest sum of their two best take part. Shares are the
+    probabilities, divided by their sum (at least 2^-14) if `normalise`, then multiplied by `scale`.
     """
 
     weights: Tensor
     scores: Tensor
     normalise: bool
     scale: float
+    gating: str = "softmax"
+    bias: Array | None = None  # float32 (n_expert,)
+    n_group: int = 1
+    n_group_used: int = 1
 
 
 @dataclass(frozen=True, eq=False)
 class ExpertLinear(Op):
     """out[t, i] = weight[experts[t, i]] @ x[t, i] (or x[t], if x has one row for all experts).
 
-    `weight` is (n_expert, n_out, n_in), `experts` (k,), out (k, n_out).
+    `weight` is (n_expert, n_out, n_in), `bias` (n_expert, n_out), `experts` (k,), out (k, n_out).
     """
 
     x: Tensor
@@ -155,6 +323,67 @@ class WeightedSum(Op):
 
     x: Tensor
     weights: Tensor
+
+
+# ---- recurrences: token after token, through `memory`
+
+
+@dataclass(frozen=True, eq=False)
+class Recurrence(Op):
+    """An op that reads its `memory` and leaves it as it is after the last token."""
+
+    memory: Memory
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Recurrence):
+    """Along time, each channel apart: out[t, c] = sum over i of kernel[c, i] * x[t - n + 1 + i, c].
+
+    `kernel` is (channels, n) and x (channels,); `memory` (n - 1, channels) holds the last inputs.
+    """
+
+    x: Tensor
+    kernel: Array  # float32
+    bias: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class TokenShift(Recurrence):
+    """out[t] = x[t - 1]; `memory` has x's shape."""
+
+    x: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class SelectiveScan(Recurrence):
+    """The state-space layer of Mamba: h = exp(dt * a) * h + dt * x b^T; out = h c.
+
+    x is (n_head, dim), dt (n_head,), a float32 (n_head, 1 or n_state), b and c (n_group, n_state),
+    `memory` h (n_head, dim, n_state); head i reads group i // (n_head // n_group). Gu and Dao 2023,
+    arXiv:2312.00752; with one a for each head, Dao and Gu 2024, arXiv:2405.21060.
+    """
+
+    x: Tensor
+    dt: Tensor
+    b: Tensor
+    c: Tensor
+    a: Array
+
+
+@dataclass(frozen=True, eq=False)
+class DeltaRule(Recurrence):
+    """Gated delta rule: s = exp(decay) * s; s += k (beta * (v - s^T k))^T; out = scale * s^T q.
+
+    q and k are (n_head, key_dim), v (n_head, value_dim), decay (n_head, 1 or key_dim), beta
+    (n_head,), `memory` s (n_head, key_dim, value_dim). Yang et al. 2024, arXiv:2412.06464.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    decay: Tensor
+    beta: Tensor
+    scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +403,7 @@ class Plan:
     ops: list[Op] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     caches: list[KVCache] = field(default_factory=list)
+    memories: list[Memory] = field(default_factory=list)
     leftovers: tuple[str, ...] = ()  # tensors of the file that the architecture does not use
     _prefix: str = ""
 
@@ -187,6 +417,12 @@ class Plan:
         outer, self._prefix = self._prefix, f"{self._prefix}{prefix}."
         yield
         self._prefix = outer
+
+    def layers(self, tensors: Iterable[Block]) -> Iterator[tuple[int, Block]]:
+        """Each layer's number and tensors; what is recorded meanwhile is named `blk.N.*`."""
+        for i, block in enumerate(tensors):
+            with self.scope(f"blk.{i}"):
+                yield i, block
 
     def relative(self, name: str) -> str:
         """`name` without the prefix of the current scope, if it has it."""

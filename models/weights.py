@@ -9,7 +9,7 @@ because ignoring it could change what the model computes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from math import prod
@@ -30,10 +30,11 @@ _FLOATS = ("f32", "f16", "bf16")
 
 @dataclass(frozen=True, eq=False)
 class Vector:
-    """A one-dimensional tensor, decoded: float32 (n,), all finite."""
+    """A small tensor, decoded: float32 in the file's shape, mostly (n,), all finite."""
 
     name: str
     data: Array
+    bias: Array | None = None  # float32 of the same shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class Loader:
         """The tensor of that name and shape; BadFile where it is missing or another shape."""
         name = self.prefix + name
         found = self.checkpoint.tensors.get(name)
-        wanted = tuple(self._size(s) for s in shape)
+        wanted = tuple(self.size(s) for s in shape)
         if (numbers := self.checkpoint.arrays.get(name)) is not None:
             raise BadFile(
                 self.checkpoint.path,
@@ -105,11 +106,16 @@ class Loader:
         return values
 
     def _dimension(self, name: str) -> int:
+        if name.isdecimal():
+            return int(name)
         value = getattr(self.config, name)
         return int(value[self.layer] if isinstance(value, tuple) else value)
 
-    def _size(self, expression: str) -> int:
-        """The value of `a * b // 2`, a and b being fields of the configuration."""
+    def size(self, expression: str) -> int:
+        """The value of `a * b // 2 + c`, letters being numbers or fields of the configuration."""
+        return sum(map(self._product, expression.split(" + ")))
+
+    def _product(self, expression: str) -> int:
         parts = (part.partition(" // ") for part in expression.split(" * "))
         return prod(self._dimension(name) // int(by or 1) for name, _, by in parts)
 
@@ -124,9 +130,9 @@ class Loader:
         return key_of(self.config, name, self.architecture)
 
 
-def read(cls: type[Weights], checkpoint: Checkpoint, architecture: str, config: object) -> Weights:
+def read(cls: type[Weights], checkpoint: Checkpoint, config: object) -> Weights:
     """A `cls` of the file's tensors; raises BadFile or UnsupportedFile naming file and tensor."""
-    return _read(cls, Loader(checkpoint, architecture, config))
+    return _read(cls, Loader(checkpoint, checkpoint.architecture, config))
 
 
 def _read(cls: type[Weights], loader: Loader) -> Weights:
@@ -140,40 +146,138 @@ def _field(read_value: Callable[[Loader, str, dict[str, Any]], Any]) -> Any:
     return field(metadata={"read": read_value})
 
 
-def vector(size: str, *, optional: bool = False, positive: bool = False) -> Any:
-    """`<name>.weight` as a Vector, or None where an optional one is missing."""
+def vector(
+    *shape: str,
+    optional: bool = False,
+    positive: bool = False,
+    bias: bool = False,
+    suffix: str = ".weight",
+    of: str = "",
+) -> Any:
+    """`<name>.weight` as a Vector, or None where an optional one is missing.
 
-    def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Vector | None:
-        data = loader.vector(f"{name}.weight", (size,), optional, positive)
-        return None if data is None else Vector(name, data)
-
-    return _field(read_value)
-
-
-def matrix(*shape: str, bias: bool = False, tied_to: str | None = None) -> Any:
-    """`<name>.weight` as a Matrix, with `<name>.bias` if it may have one and the file has it.
-
-    Where the file lacks the weight and it is tied, the Matrix shares the weights of that field.
+    With `bias` also `<name>.bias`, if the file has it. `of` is the tensor's name, if the field has
+    another.
     """
 
-    def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Matrix:
-        weight = loader.tensor(f"{name}.weight", shape, optional=tied_to is not None)
-        if weight is None:
-            weight = values[tied_to or ""].weight
-        b = loader.vector(f"{name}.bias", shape[:-1], optional=True) if bias else None
-        return Matrix(name, weight, b)
+    def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Vector | None:
+        name = of or name
+        data = loader.vector(f"{name}{suffix}", shape, optional, positive)
+        b = loader.vector(f"{name}.bias", shape, optional=True) if bias else None
+        return None if data is None else Vector(name, data, b)
 
     return _field(read_value)
 
 
-def blocks(block: type[Any] | Callable[[Any], type[Any]]) -> Any:
-    """`blk.N.*` of each layer N as a tuple of `block`, a dataclass or a choice of one."""
+def matrix(
+    *shape: str,
+    bias: bool = False,
+    tied_to: str | None = None,
+    optional: bool = False,
+    of: str = "",
+) -> Any:
+    """`<name>.weight` as a Matrix, with `<name>.bias` if it may have one and the file has it.
+
+    Where the file lacks the weight and it is tied, the Matrix shares the weights of that field;
+    where it is optional, it is None. `of` is the tensor's name, if the field has another.
+    """
+
+    def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Matrix | None:
+        name = of or name
+        missing = optional or tied_to is not None
+        weight = loader.tensor(f"{name}.weight", shape, optional=missing)
+        if weight is None and tied_to is not None:
+            weight = values[tied_to].weight
+        b = loader.vector(f"{name}.bias", shape[:-1], optional=True) if bias else None
+        return None if weight is None else Matrix(name, weight, b)
+
+    return _field(read_value)
+
+
+def row(size: str, *, optional: bool = False) -> Any:
+    """`<name>.weight`, one row of weights, as a Matrix with one output."""
+
+    def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Matrix | None:
+        found = loader.tensor(f"{name}.weight", (size,), optional)
+        return None if found is None else Matrix(name, replace(found, shape=(1, found.width)))
+
+    return _field(read_value)
+
+
+def fused(of: str, inputs: str, bias: bool = False, **parts: str) -> Any:
+    """The rows of matrix `of` as one Matrix for each of `parts`: its name, and how many rows."""
+
+    def read_value(loader: Loader, name: str, values: dict[str, Any]) -> tuple[Matrix, ...]:
+        made = _parts(loader, of, inputs, bias, parts, optional=False)
+        assert made is not None
+        return made
+
+    return _field(read_value)
+
+
+def qkv(
+    q: str = "n_head * key_dim",
+    k: str = "n_head_kv * key_dim",
+    v: str = "n_head_kv * value_dim",
+    inputs: str = "n_embd",
+    bias: bool = True,
+) -> Any:
+    """Queries, keys and values: three Matrices, be they apart in the file or rows of `attn_qkv`."""
+    parts = {"attn_q": q, "attn_k": k, "attn_v": v}
+
+    def read_value(loader: Loader, name: str, values: dict[str, Any]) -> tuple[Matrix, ...]:
+        made = _parts(loader, "attn_qkv", inputs, bias, parts, optional=True)
+        if made is None:
+            pairs = parts.items()
+            read = (matrix(size, inputs, bias=bias, of=part) for part, size in pairs)
+            made = tuple(f.metadata["read"](loader, "", {}) for f in read)
+        return made
+
+    return _field(read_value)
+
+
+def _parts(
+    loader: Loader, of: str, inputs: str, bias: bool, parts: dict[str, str], optional: bool
+) -> tuple[Matrix, ...] | None:
+    whole = loader.tensor(f"{of}.weight", (" + ".join(parts.values()), inputs), optional)
+    if whole is None:
+        return None
+    sizes = [loader.size(size) for size in parts.values()]
+    b = loader.vector(f"{of}.bias", (" + ".join(parts.values()),), optional=True) if bias else None
+    made, first = list[Matrix](), 0
+    for name, size in zip(parts, sizes, strict=True):
+        rows = whole.rows(f"{loader.prefix}{name}.weight", first, size)
+        own = b[first : first + size] if b is not None else None
+        if bias and b is None:  # a fused matrix may have biases apart
+            own = loader.vector(f"{name}.bias", (parts[name],), optional=True)
+        made.append(Matrix(name, rows, own))
+        first += size
+    return tuple(made)
+
+
+def group(cls: type[Any] | Callable[[Any, int], type[Any]]) -> Any:
+    """A dataclass of tensors that stand beside the others; a choice of one by config and layer."""
+
+    def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Any:
+        chosen = cls if isinstance(cls, type) else cls(loader.config, loader.layer)
+        return _read(chosen, loader)
+
+    return _field(read_value)
+
+
+def blocks(
+    block: type[Any] | Callable[[Any, int], type[Any]], *, count: str = "n_layer", of: str = ""
+) -> Any:
+    """`blk.N.*` of each layer N below `count` as a tuple of `block`.
+
+    `block` is a dataclass, or chooses one by the configuration and the layer.
+    """
 
     def read_value(loader: Loader, name: str, values: dict[str, Any]) -> tuple[Any, ...]:
-        cls = block if isinstance(block, type) else block(loader.config)
         made: list[Any] = []
-        for layer in range(loader.config.n_layer):  # type: ignore[attr-defined]
-            loader.prefix, loader.layer = f"{name}.{layer}.", layer
+        for layer in range(getattr(loader.config, count)):
+            cls = block if isinstance(block, type) else block(loader.config, layer)
+            loader.prefix, loader.layer = f"{of or name}.{layer}.", layer
             made.append(_read(cls, loader))
         loader.prefix, loader.layer = "", 0
         return tuple(made)

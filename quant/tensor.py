@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,17 @@ class QTensor:
     def address(self) -> int:
         """Where the first byte lies in memory; valid while this tensor lives."""
         return self.data.ctypes.data
+
+    def rows(self, name: str, first: int, count: int) -> QTensor:
+        """`count` rows from row `first` of a matrix, under another name; the bytes are shared."""
+        assert len(self.shape) == 2 and 0 <= first <= first + count <= self.n_rows
+        return replace(
+            self,
+            name=name,
+            shape=(count, self.width),
+            data=self.data[first : first + count],
+            offset=self.offset + first * self.data.shape[1],
+        )
 
     def decode(self) -> np.ndarray:
         """All weights as float32, in `shape`."""

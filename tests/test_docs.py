@@ -16,7 +16,7 @@ import vatra
 from vatra import quant
 from vatra.cli.app import app
 from vatra.engine.kernels.layout import FAST, FLOATS
-from vatra.models import MODELS
+from vatra.models import MODULES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -83,7 +83,7 @@ def test_table_of_formats() -> None:
 
 def test_architectures() -> None:
     line = re.search(r"^Architectures: (.*?\.) ", README, re.M | re.S)
-    assert line and set(re.findall(r"`(\w+)`", line[1])) == set(MODELS)
+    assert line and set(re.findall(r"`(\w+)`", line[1])) == set(MODULES)
 
 
 def test_named_files_exist() -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
-from vatra.models.decoder import Decoder
+from vatra.models.decoder import Decoder, Ends
+from vatra.models.feed_forward import Gated
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (
@@ -14,12 +15,12 @@ from vatra.models.verbs import (
     attention,
     embed,
     linear,
+    qkv_heads,
     rms_norm,
     rope,
     select_outputs,
-    silu_mul,
 )
-from vatra.models.weights import Matrix, Vector, blocks, matrix, unused, vector
+from vatra.models.weights import Matrix, Vector, blocks, group, matrix, qkv, unused, vector
 
 
 @dataclass(frozen=True)
@@ -27,49 +28,38 @@ class Block:
     """The tensors blk.N.*"""
 
     attn_norm: Vector = vector("n_embd")
-    attn_q: Matrix = matrix("n_head * key_dim", "n_embd", bias=True)
-    attn_k: Matrix = matrix("n_head_kv * key_dim", "n_embd", bias=True)
-    attn_v: Matrix = matrix("n_head_kv * value_dim", "n_embd", bias=True)
+    attn: tuple[Matrix, Matrix, Matrix] = qkv()
     attn_output: Matrix = matrix("n_embd", "n_head * value_dim")
     ffn_norm: Vector = vector("n_embd")
-    ffn_gate: Matrix = matrix("n_ff", "n_embd")
-    ffn_up: Matrix = matrix("n_ff", "n_embd")
-    ffn_down: Matrix = matrix("n_embd", "n_ff")
+    feed_forward: Gated = group(Gated)
 
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(Ends):
     """All tensors of the file."""
 
-    token_embd: Matrix = matrix("n_vocab", "n_embd")
     blk: tuple[Block, ...] = blocks(Block)
-    output_norm: Vector = vector("n_embd")
-    output: Matrix = matrix("n_vocab", "n_embd", tied_to="token_embd", bias=True)
     leftovers: tuple[str, ...] = unused("cls.*")
 
 
 def block(x: Tensor, w: Block, c: Decoder, turn: Rotation) -> Tensor:
     h = rms_norm(x, w.attn_norm, c.eps)  # (n_embd,)
-    q = rope(linear(h, w.attn_q, c.key_dim), turn)  # (n_head, key_dim)
-    k = rope(linear(h, w.attn_k, c.key_dim), turn)  # (n_head_kv, key_dim)
-    v = linear(h, w.attn_v, c.value_dim)  # (n_head_kv, value_dim)
-    a = attention(q, k, v, scale=c.key_dim**-0.5)  # (n_head, value_dim)
+    q, k, v = qkv_heads(h, w.attn, c.key_dim, c.value_dim)  # (n_head or n_head_kv, head_dim)
+    a = attention(rope(q, turn), rope(k, turn), v, c.key_dim**-0.5)  # (n_head, value_dim)
     x = add(x, linear(a, w.attn_output))  # (n_embd,)
     h = rms_norm(x, w.ffn_norm, c.eps)  # (n_embd,)
-    f = silu_mul(linear(h, w.ffn_gate), linear(h, w.ffn_up))  # (n_ff,)
-    return add(x, linear(f, w.ffn_down))  # (n_embd,)
+    return add(x, w.feed_forward(h))  # (n_embd,)
 
 
 def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
     """The plan of a file of architecture qwen2, to be run with contexts of `n_ctx` tokens."""
-    c = config.read(Decoder, checkpoint, "qwen2")
-    w = weights.read(Weights, checkpoint, "qwen2", c)
+    c = config.read(Decoder, checkpoint)
+    w = weights.read(Weights, checkpoint, c)
     turn = rotation(c.n_rot, c.scaling, interleaved=False)
-    plan = Plan("qwen2", c.n_vocab, c.n_ctx_train, leftovers=w.leftovers)
+    plan = Plan(checkpoint.architecture, c.n_vocab, c.n_ctx_train, leftovers=w.leftovers)
     x = embed(plan, w.token_embd)  # (n_embd,)
-    for i, tensors in enumerate(w.blk):
-        with plan.scope(f"blk.{i}"):
-            x = block(x, tensors, c, turn)  # (n_embd,)
+    for _, tensors in plan.layers(w.blk):
+        x = block(x, tensors, c, turn)  # (n_embd,)
     x = rms_norm(select_outputs(x), w.output_norm, c.eps)  # (n_embd,)
     linear(x, w.output, name="logits")  # (n_vocab,)
     return plan

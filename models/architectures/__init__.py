@@ -1,0 +1,1 @@
+"""One file for each family of architectures; `models.read` imports the one that a file needs."""
