@@ -340,7 +340,7 @@ KEY_LIES: list[tuple[str, Any, str]] = [
     ("attention.value_length", 0, "from 1 to"),
     ("attention.value_length", 127, "wanted ("),
     ("rope.dimension_count", 0, "from 1 to"),
-    ("rope.dimension_count", 3, "even"),
+    ("rope.dimension_count", 3, "wanted"),
     ("rope.dimension_count", 2**31, "from 1 to"),
     ("rope.freq_base", 0.0, "from 2 to 1e+30"),
     ("rope.freq_base", NAN, "from 2 to 1e+30"),
