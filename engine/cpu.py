@@ -30,7 +30,7 @@ from vatra.engine.lowering import (
 )
 from vatra.engine.threads import Pool, op_row, thread_count
 from vatra.engine.weights import Memory, by_amx, place, placed_bytes, way
-from vatra.models.plan import Attention, ExpertLinear, KVCache, Linear, Plan
+from vatra.models.plan import Attention, ExpertLinear, HeadLinear, KVCache, Linear, Plan
 from vatra.quant import FORMATS, by_name
 from vatra.quant.tensor import QTensor
 
@@ -146,7 +146,7 @@ class CpuExecutor:
             }
             for name, (side, cache) in step.caches.items():
                 arguments[name] = getattr(state, side)[cache].ctypes.data
-            if step.caches:
+            if "n_ctx" in arguments:
                 arguments["n_ctx"] = state.padded
             table[i] = op_row(kernels[step.kernel.format(kv=kv)], **arguments)
         table[:, OP_BARRIER] = barriers(steps)
@@ -156,6 +156,10 @@ class CpuExecutor:
         """See `Executor.run`."""
         tokens = checked(self, state, tokens, position, outputs)
         assert isinstance(state, CpuState)  # since this executor made it
+        with state.running(position, len(tokens)):
+            return self._run(state, tokens, position, outputs)
+
+    def _run(self, state: CpuState, tokens: Array, position: int, outputs: Outputs) -> Array:
         n = len(tokens)
         if outputs == "all":
             logits = np.empty((n, self.plan.n_vocab), np.float32)
@@ -176,7 +180,8 @@ class CpuExecutor:
     def _walk(self, state: CpuState, tokens: Array, position: int, n_outputs: int) -> None:
         n = len(tokens)
         for op, where in self._low.embeds:
-            self._view(where, n, op.out.width)[:] = op.weight.decode_rows(tokens)
+            rows = np.arange(position, position + n) if op.by_position else tokens
+            self._view(where, n, op.out.width)[:] = op.weight.decode_rows(rows)
         positions = np.arange(position, position + n, dtype=np.float64)[:, None]
         for rope, where in self._low.angles.values():
             half = len(rope.frequencies)
@@ -200,7 +205,7 @@ class CpuExecutor:
 
 def _matrices(plan: Plan) -> list[QTensor]:
     """The weights that kernels read, each once, in order of first use."""
-    products = (op.weight for op in plan.ops if isinstance(op, Linear | ExpertLinear))
+    products = (op.weight for op in plan.ops if isinstance(op, Linear | ExpertLinear | HeadLinear))
     return list(dict.fromkeys(products))
 
 
@@ -208,7 +213,8 @@ def kernels_for(formats: list[str]) -> list[str]:
     """The kernels that a dense model with these weight formats needs, for compiling ahead."""
     tile = processor().tokens_per_tile
     names = ["loop:", "relayout:", "quantize:", "attention:store,f16", "attention:attend,f16"]
-    names += [f"elementwise:{n}" for n in ("add", "silu_mul", "rms_norm", "rope", "select_outputs")]
+    names += [f"elementwise:{n}" for n in ("add", "rms_norm", "rope", "select_outputs")]
+    names.append("activations:glu,silu")
     for chosen in (way(by_name(name)) for name in formats):
         if chosen.operand:
             names.append(f"matmul:{chosen.format},{tile}")

@@ -16,21 +16,17 @@ from vatra.engine.arena import Arena, Place
 from vatra.engine.cpu_features import processor
 from vatra.engine.kernels import layout
 from vatra.engine.weights import by_amx, way
+from vatra.models import plan as ops
 from vatra.models.plan import (
-    Add,
     Attention,
     Embed,
     ExpertLinear,
-    Glu,
+    HeadLinear,
     Linear,
     Op,
     Plan,
-    RmsNorm,
     Rope,
-    SelectOutputs,
     Tensor,
-    TopExperts,
-    WeightedSum,
 )
 
 Array = np.ndarray
@@ -82,6 +78,7 @@ class Lowering:
         self._places: dict[Tensor, Place] = {}
         self._operands: dict[tuple[Tensor, int, layout.Operand, Runs], Bytes] = {}
         self._packed: dict[Tensor, Place] = {}
+        self._head_numbers: dict[int, Array] = {}
         # what numpy writes is there before the walk: no other op may use its place first
         for op in plan.ops:
             if isinstance(op, Rope) and _turn(op) not in self.angles:
@@ -103,12 +100,18 @@ class Lowering:
         return place
 
     def drop(self, tensor: Tensor) -> None:
-        self.arena.give(self._places.pop(tensor))
+        place = self._places.pop(tensor)
+        if place not in self._places.values():  # a tensor of another shape may still be there
+            self.arena.give(place)
         for key in [key for key in self._operands if key[0] is tensor]:
             for part in self._operands.pop(key):
                 self.arena.give(part)
         if tensor in self._packed:
             self.arena.give(self._packed.pop(tensor))
+
+    def same(self, tensor: Tensor, x: Tensor) -> None:
+        """`tensor` is where `x` is."""
+        self._places[tensor] = self._places[x]
 
     def place_of(self, tensor: Tensor) -> Place:
         return self._places[tensor]
@@ -141,6 +144,74 @@ class Lowering:
             )
         )
 
+    def values(self, kernel: str, out: Tensor, reads: dict[str, Tensor], **arguments: Any) -> None:
+        """Add a step that makes `out`, value by value."""
+        self.new(out)
+        self.step(kernel, {**reads}, {"out": out}, width=out.width, rows=_rows(out), **arguments)
+
+    def scale(
+        self, x: Tensor, out: Tensor, weight: Array | None, bias: Array | None, factor: float
+    ) -> None:
+        """Add a step: out = factor * x * weight + bias, each for x's last axis or for all of it."""
+        sizes = [x.shape[-1], *(a.size for a in (weight, bias) if a is not None)]
+        width = max(sizes)
+        spread = [None if a is None else np.resize(a, width) for a in (weight, bias)]
+        self.step(
+            "elementwise:scale",
+            {"x": x},
+            {"out": out},
+            weight=self.vector(spread[0]),
+            bias=self.vector(spread[1]),
+            width=width,
+            rows=_rows(x),
+            per_row=x.width // width,
+            factor=factor,
+        )
+
+    def copy(
+        self,
+        x: Tensor,
+        out: Tensor,
+        size: int,
+        *,
+        from_row: int,
+        to_row: int,
+        first: int = 0,
+        to: int = 0,
+        repeats: int = 1,
+        tiled: int = 0,
+    ) -> None:
+        """Add a step that copies parts of rows, see the kernel."""
+        self.step(
+            "elementwise:copy",
+            {"x": x},
+            {"out": out},
+            rows=_rows(x),
+            per_row=x.width // from_row,
+            size=size,
+            from_row=from_row,
+            first=first,
+            to_row=to_row,
+            to=to,
+            repeats=repeats,
+            tiled=tiled,
+        )
+
+    def recurrence(
+        self, kernel: str, op: ops.Recurrence, reads: dict[str, Tensor], **arguments: Any
+    ) -> None:
+        """Add a step that goes through the tokens in order, with a memory of the state."""
+        self.new(op.out)
+        i = self.plan.memories.index(op.memory)
+        self.step(
+            f"recurrence:{kernel}",
+            {**reads},
+            {"out": op.out},
+            {"memory": ("memories", i)},
+            rows=layout.RUN_TOKENS,
+            **arguments,
+        )
+
     def vector(self, values: Array | None) -> int:
         """The address of float32 values that stay where they are; 0 for None."""
         if values is None:
@@ -148,6 +219,12 @@ class Lowering:
         kept = np.ascontiguousarray(values, np.float32)
         self.kept.append(kept)
         return kept.ctypes.data
+
+    def head_numbers(self, n_head: int) -> int:
+        """The address of 0 ... n_head - 1, int32, for each token of a run."""
+        if n_head not in self._head_numbers:
+            self._head_numbers[n_head] = np.tile(np.arange(n_head, dtype=np.int32), MAX_TOKENS)
+        return self._head_numbers[n_head].ctypes.data
 
     def operand(self, x: Tensor, width: int, wanted: layout.Operand, runs: Runs) -> Bytes:
         """`x` as signed bytes for one kind of weights; made once for all that read it."""
@@ -183,26 +260,27 @@ class Lowering:
             )
         return self._packed[x]
 
-    def product(self, op: Linear | ExpertLinear, **more: Any) -> None:
+    def product(self, op: Linear | ExpertLinear | HeadLinear, **more: Any) -> None:
         """A matrix product: by bytes or by floats, for one matrix or for chosen ones."""
         chosen, (n_out, n_in) = way(op.weight.format), op.weight.shape[-2:]
+        one_matrix = isinstance(op, Linear)
         experts: dict[str, Tensor | Place] = {}
         if isinstance(op, ExpertLinear):
             experts["chosen"] = op.experts
         shape: dict[str, Any] = {
             "w": op.weight,
-            "bias": self.vector(op.bias),
+            "bias": self.vector(None if isinstance(op, HeadLinear) else op.bias),
             "n_out": n_out,
             "rows": _rows(op.out),
         }
-        many = by_amx(chosen) and not (experts or op.out.outputs_only)
+        many = by_amx(chosen) and one_matrix and not op.out.outputs_only
         runs = Runs.FEW if many else Runs.ALL
         packed = self.packed(op.x) if many else None
         if chosen.operand:
             x = self.operand(op.x, n_in, chosen.operand, runs)
             self.new(op.out)
             self.step(
-                f"matmul:{chosen.format},{0 if experts else self.tile}",
+                f"matmul:{chosen.format},{self.tile if one_matrix else 0}",
                 {"x": x.x, "x_scale": x.scales, "x_sum": x.sums, **experts},
                 {"out": op.out},
                 runs=runs,
@@ -216,7 +294,7 @@ class Lowering:
         else:
             self.new(op.out)
             self.step(
-                f"matmul_float:{chosen.format},{0 if experts else FLOAT_TILE}",
+                f"matmul_float:{chosen.format},{FLOAT_TILE if one_matrix else 0}",
                 {"x": op.x, **experts},
                 {"out": op.out},
                 runs=runs,
@@ -266,14 +344,56 @@ def _expert_linear(low: Lowering, op: ExpertLinear) -> None:
     low.product(op, k=k, shared_x=int(op.x.width == op.weight.width))
 
 
-def _rms_norm(low: Lowering, op: RmsNorm) -> None:
-    low.new(op.out)
+def _head_linear(low: Lowering, op: HeadLinear) -> None:
+    n_head = op.weight.shape[0]
+    low.product(op, k=n_head, shared_x=0, chosen=low.head_numbers(n_head))
+
+
+def _rms_norm(low: Lowering, op: ops.RmsNorm) -> None:
     width = op.x.shape[-1]
+    weight = np.ones(width, np.float32) if op.weight is None else op.weight
+    one_for_all = weight.ndim == 1 and weight.size == width
+    low.new(op.out)
     low.step(
         "elementwise:rms_norm",
         {"x": op.x},
         {"out": op.out},
-        weight=low.vector(op.weight),
+        weight=low.vector(weight if one_for_all else np.ones(width, np.float32)),
+        width=width,
+        rows=_rows(op.x),
+        per_row=op.x.width // width,
+        eps=op.eps,
+    )
+    if not one_for_all:
+        low.scale(op.out, op.out, weight, None, 1.0)
+
+
+def _layer_norm(low: Lowering, op: ops.LayerNorm) -> None:
+    width = op.x.shape[-1]
+    one_for_all = all(a is None or a.ndim == 1 for a in (op.weight, op.bias))
+    low.new(op.out)
+    low.step(
+        "norms:layer_norm",
+        {"x": op.x},
+        {"out": op.out},
+        weight=low.vector(op.weight if one_for_all else None),
+        bias=low.vector(op.bias if one_for_all else None),
+        width=width,
+        rows=_rows(op.x),
+        per_row=op.x.width // width,
+        eps=op.eps,
+    )
+    if not one_for_all:
+        low.scale(op.out, op.out, op.weight, op.bias, 1.0)
+
+
+def _l2_norm(low: Lowering, op: ops.L2Norm) -> None:
+    width = op.x.shape[-1]
+    low.new(op.out)
+    low.step(
+        "norms:l2_norm",
+        {"x": op.x},
+        {"out": op.out},
         width=width,
         rows=_rows(op.x),
         per_row=op.x.width // width,
@@ -290,9 +410,21 @@ def _rope(low: Lowering, op: Rope) -> None:
         {"out": op.out},
         n_head=n_head,
         head_dim=head_dim,
+        first=op.first,
         half=len(op.frequencies),
         interleaved=int(op.interleaved),
         rows=_rows(op.x),
+    )
+
+
+def _position_scale(low: Lowering, op: ops.PositionScale) -> None:
+    low.values(
+        "elementwise:position_scale",
+        op.out,
+        {"x": op.x},
+        every=op.every,
+        offset=op.offset,
+        slope=op.slope,
     )
 
 
@@ -329,58 +461,146 @@ def _attention(low: Lowering, op: Attention) -> None:
     low.arena.give(scratch)
 
 
-def _add(low: Lowering, op: Add) -> None:
+def _add(low: Lowering, op: ops.Add) -> None:
+    low.values("elementwise:add", op.out, {"x": op.x, "y": op.y})
+
+
+def _mul(low: Lowering, op: ops.Mul) -> None:
+    if op.x.shape == op.y.shape:
+        low.values("elementwise:mul", op.out, {"x": op.x, "y": op.y})
+        return
     low.new(op.out)
+    width = op.x.shape[-1]
     low.step(
-        "elementwise:add",
+        "elementwise:mul_rows",
         {"x": op.x, "y": op.y},
         {"out": op.out},
-        width=op.out.width,
+        width=width,
         rows=_rows(op.out),
+        per_row=op.x.width // width,
     )
 
 
-def _glu(low: Lowering, op: Glu) -> None:
+def _scale(low: Lowering, op: ops.Scale) -> None:
     low.new(op.out)
-    low.step(
-        f"elementwise:{op.kind}_mul",
-        {"gate": op.gate, "up": op.up},
-        {"out": op.out},
-        width=op.out.width,
-        rows=_rows(op.out),
-    )
+    low.scale(op.x, op.out, op.weight, op.bias, op.factor)
 
 
-def _top_experts(low: Lowering, op: TopExperts) -> None:
+def _activation(low: Lowering, op: ops.Activation) -> None:
+    low.values(f"activations:map,{op.kind}", op.out, {"x": op.x})
+
+
+def _glu(low: Lowering, op: ops.Glu) -> None:
+    low.values(f"activations:glu,{op.kind}", op.out, {"gate": op.gate, "up": op.up})
+
+
+def _softcap(low: Lowering, op: ops.Softcap) -> None:
+    low.values("activations:softcap,tanh", op.out, {"x": op.x}, cap=op.cap)
+
+
+def _clamp(low: Lowering, op: ops.Clamp) -> None:
+    low.values("elementwise:clamp", op.out, {"x": op.x}, low=op.low, high=op.high)
+
+
+def _reshape(low: Lowering, op: ops.Reshape) -> None:
+    low.same(op.out, op.x)
+
+
+def _slice(low: Lowering, op: ops.Slice) -> None:
+    low.new(op.out)
+    size, width = op.out.shape[-1], op.x.shape[-1]
+    low.copy(op.x, op.out, size, first=op.first, from_row=width, to_row=size)
+
+
+def _concat(low: Lowering, op: ops.Concat) -> None:
+    low.new(op.out)
+    first, second, width = op.x.shape[-1], op.y.shape[-1], op.out.shape[-1]
+    low.copy(op.x, op.out, first, from_row=first, to_row=width)
+    low.copy(op.y, op.out, second, from_row=second, to_row=width, to=first)
+
+
+def _repeat(low: Lowering, op: ops.Repeat) -> None:
+    low.new(op.out)
+    dim = op.x.shape[-1]
+    low.copy(op.x, op.out, dim, from_row=dim, to_row=dim, repeats=op.times, tiled=int(op.tiled))
+
+
+def _top_experts(low: Lowering, op: ops.TopExperts) -> None:
     low.new(op.out)
     low.new(op.weights)
-    shares = low.arena.take(4 * op.scores.width * MAX_TOKENS)
+    n_expert = op.scores.width
+    ranks = low.arena.take(4 * (2 * n_expert + op.n_group) * MAX_TOKENS)
     low.step(
-        "elementwise:top_experts",
+        f"experts:{op.gating}",
         {"scores": op.scores},
-        {"out": op.out, "weights": op.weights, "shares": shares},
-        n_expert=op.scores.width,
+        {"out": op.out, "weights": op.weights, "ranks": ranks},
+        bias=low.vector(op.bias),
+        n_expert=n_expert,
         k=op.out.width,
+        n_group=op.n_group,
+        n_group_used=op.n_group_used,
         normalise=int(op.normalise),
         scale=op.scale,
         rows=_rows(op.out),
     )
-    low.arena.give(shares)
+    low.arena.give(ranks)
 
 
-def _weighted_sum(low: Lowering, op: WeightedSum) -> None:
-    low.new(op.out)
-    low.step(
+def _weighted_sum(low: Lowering, op: ops.WeightedSum) -> None:
+    low.values(
         "elementwise:weighted_sum",
+        op.out,
         {"x": op.x, "weights": op.weights},
-        {"out": op.out},
         k=op.weights.width,
-        width=op.out.width,
-        rows=_rows(op.out),
     )
 
 
-def _select_outputs(low: Lowering, op: SelectOutputs) -> None:
+def _convolution(low: Lowering, op: ops.Convolution) -> None:
+    low.recurrence(
+        "convolution",
+        op,
+        {"x": op.x},
+        filters=low.vector(op.kernel.T),
+        bias=low.vector(op.bias),
+        width=op.x.width,
+        taps=op.kernel.shape[1],
+    )
+
+
+def _token_shift(low: Lowering, op: ops.TokenShift) -> None:
+    low.recurrence("token_shift", op, {"x": op.x}, width=op.x.width)
+
+
+def _selective_scan(low: Lowering, op: ops.SelectiveScan) -> None:
+    (n_head, dim), (n_group, n_state) = op.x.shape, op.b.shape
+    low.recurrence(
+        "selective_scan",
+        op,
+        {"x": op.x, "dt": op.dt, "b": op.b, "c": op.c},
+        a=low.vector(op.a),
+        n_head=n_head,
+        dim=dim,
+        n_group=n_group,
+        n_state=n_state,
+        per_state=int(op.a.shape[1] > 1),
+    )
+
+
+def _delta_rule(low: Lowering, op: ops.DeltaRule) -> None:
+    (n_head, key_dim), value_dim = op.q.shape, op.v.shape[1]
+    low.recurrence(
+        "delta_rule",
+        op,
+        {"q": op.q, "k": op.k, "v": op.v, "decay": op.decay, "beta": op.beta},
+        n_head=n_head,
+        key_dim=key_dim,
+        value_dim=value_dim,
+        per_key=int(op.decay.shape[1] > 1),
+        scale=op.scale,
+    )
+
+
+def _select_outputs(low: Lowering, op: ops.SelectOutputs) -> None:
     low.new(op.out)
     low.step(
         "elementwise:select_outputs",
@@ -395,14 +615,31 @@ def _select_outputs(low: Lowering, op: SelectOutputs) -> None:
 LOWER: dict[type[Op], Callable[[Lowering, Any], None]] = {
     Linear: _linear,
     ExpertLinear: _expert_linear,
-    RmsNorm: _rms_norm,
+    HeadLinear: _head_linear,
+    ops.RmsNorm: _rms_norm,
+    ops.LayerNorm: _layer_norm,
+    ops.L2Norm: _l2_norm,
     Rope: _rope,
+    ops.PositionScale: _position_scale,
     Attention: _attention,
-    Add: _add,
-    Glu: _glu,
-    TopExperts: _top_experts,
-    WeightedSum: _weighted_sum,
-    SelectOutputs: _select_outputs,
+    ops.Add: _add,
+    ops.Mul: _mul,
+    ops.Scale: _scale,
+    ops.Activation: _activation,
+    ops.Glu: _glu,
+    ops.Softcap: _softcap,
+    ops.Clamp: _clamp,
+    ops.Reshape: _reshape,
+    ops.Slice: _slice,
+    ops.Concat: _concat,
+    ops.Repeat: _repeat,
+    ops.TopExperts: _top_experts,
+    ops.WeightedSum: _weighted_sum,
+    ops.Convolution: _convolution,
+    ops.TokenShift: _token_shift,
+    ops.SelectiveScan: _selective_scan,
+    ops.DeltaRule: _delta_rule,
+    ops.SelectOutputs: _select_outputs,
 }
 
 

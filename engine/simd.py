@@ -439,6 +439,10 @@ fma = verb(f32s, f32s, f32s, f32s)(_fma)
 neg = verb(f32s, f32s)(lambda b, x: b.fsub(_constant(f32s.ir, -0.0), x))
 max_f32s = verb(f32s, f32s, f32s)(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
 abs_f32s = verb(f32s, f32s)(lambda b, x: _call(b, f"llvm.fabs.v{LANES}f32", f32s.ir, x))
+# a where x < y, else b; also where one of them is NaN
+where_less = verb(f32s, f32s, f32s, f32s, f32s)(
+    lambda b, x, y, a, other: b.select(b.fcmp_ordered("<", x, y), a, other)
+)
 add_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.add(x, y))
 max_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.select(b.icmp_signed(">", x, y), x, y))
 and_i32s = verb(i32s, i32s, i32s)(lambda b, x, y: b.and_(x, y))
@@ -507,6 +511,37 @@ def exp(b: Any, x: Any) -> Any:
         p = b.fmul(p, b.bitcast(power, f32s.ir))
     p = b.select(b.fcmp_ordered("<", x, c(-87.33654)), c(0.0), p)
     return b.select(b.fcmp_ordered(">", x, c(88.72283)), c(float("inf")), p)
+
+
+@verb(f32s, f32s)
+def log(b: Any, x: Any) -> Any:
+    """ln x of normal positive numbers to about 1 ulp; anything of others.
+
+    Range reduction to sqrt(1/2) ... sqrt(2) and a degree-8 polynomial (Cephes logf, Moshier).
+    """
+
+    def c(value: float) -> Any:
+        return _constant(f32s.ir, value)
+
+    def i(value: int) -> Any:
+        return _constant(i32s.ir, value)
+
+    bits = b.bitcast(x, i32s.ir)
+    whole = b.sub(b.lshr(bits, i(23)), i(126))
+    fraction = b.bitcast(b.or_(b.and_(bits, i(0x7FFFFF)), i(0x3F000000)), f32s.ir)  # 0.5 ... 1
+    small = b.fcmp_ordered("<", fraction, c(0.707106781186547524))
+    power = b.sitofp(b.sub(whole, b.zext(small, i32s.ir)), f32s.ir)
+    r = b.fsub(b.fadd(fraction, b.select(small, fraction, c(0.0))), c(1.0))
+    p = c(7.0376836292e-2)
+    for k in (
+        -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
+        -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+    ):  # fmt: skip
+        p = _fma(b, p, r, c(k))
+    square = b.fmul(r, r)
+    tail = _fma(b, power, c(-2.12194440e-4), b.fmul(b.fmul(p, r), square))
+    tail = _fma(b, square, c(-0.5), tail)
+    return _fma(b, power, c(0.693359375), b.fadd(r, tail))
 
 
 # ---- tables ------------------------------------------------------------------------------------
