@@ -28,9 +28,11 @@ from vatra.engine.cpu_features import processor
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import FAST, FLOATS, PART, ROWS
 from vatra.engine.kernels.unpack import e4m3, e8m0
+from vatra.engine.reference import ACTIVATIONS
 from vatra.engine.simd import load_i32s, load_u8s, store_f32s
 from vatra.engine.threads import Pool, op_row
 from vatra.engine.weights import Memory, interleaved, pieces
+from vatra.models.plan import GATINGS
 from vatra.quant import fp4
 from vatra.quant.format import WeightFormat
 from vatra.quant.tensor import QTensor
@@ -203,19 +205,163 @@ def add(rng: Rng, b: Buffers) -> Case:
 
 
 @case("elementwise")
-def silu_mul(rng: Rng, b: Buffers) -> Case:
+def mul(rng: Rng, b: Buffers) -> Case:
     n, width = size(rng, 20), size(rng, 100)
-    gate = normal(rng, n, width) * np.float32(rng.choice([1, 10, 100]))
-    gate, up = b.activations(gate), b.activations(normal(rng, n, width))
+    x, y = (b.activations(normal(rng, n, width)) for _ in "xy")
+    out = b.results(n, width)
+    places = {"x": at(x), "y": at(y), "out": at(out)}
+    check = lambda: same(out, x * y)  # noqa: E731
+    return made("elementwise:mul", rows_of(rng, n), [out], check, width=width, **places)
+
+
+@case("elementwise")
+def mul_rows(rng: Rng, b: Buffers) -> Case:
+    n, per_row, width = size(rng, 20), size(rng, 4), size(rng, 100)
+    x, y = b.activations(normal(rng, n, per_row, width)), b.activations(normal(rng, n, per_row))
+    out = b.results(n, per_row, width)
+    places = {"x": at(x), "y": at(y), "out": at(out)}
+    check = lambda: same(out, x * y[..., None])  # noqa: E731
+    shape = {"width": width, "per_row": per_row}
+    return made("elementwise:mul_rows", rows_of(rng, n), [out], check, **shape, **places)
+
+
+def vector_or_none(rng: Rng, b: Buffers, n: int) -> tuple[int, Array | None]:
+    """Where `n` values are, or 0 for none."""
+    values = b.put(normal(rng, n)) if rng.integers(2) else None
+    return (0, None) if values is None else (at(values), values)
+
+
+@case("elementwise")
+def scale(rng: Rng, b: Buffers) -> Case:
+    n, per_row, width = size(rng, 20), size(rng, 4), size(rng, 100)
+    x, out = b.activations(normal(rng, n, per_row, width)), b.results(n, per_row, width)
+    (weight, w), (bias, c) = vector_or_none(rng, b, width), vector_or_none(rng, b, width)
+    factor = float(rng.choice([1.0, -0.3]))
+
+    def check() -> None:
+        wanted = x * np.float32(factor)
+        wanted = wanted if w is None else wanted * w
+        close(out, wanted if c is None else wanted + c, np.abs(wanted) + 1, 2e-7)
+
+    places = {"x": at(x), "weight": weight, "bias": bias, "out": at(out)}
+    shape = {"width": width, "per_row": per_row, "factor": factor}
+    return made("elementwise:scale", rows_of(rng, n), [out], check, **shape, **places)
+
+
+@case("elementwise")
+def position_scale(rng: Rng, b: Buffers) -> Case:
+    n, width, position = size(rng, 20), size(rng, 100), pick(rng, 0, 7, 8191, 500_000)
+    every, offset = pick(rng, 1, 5, 8192), pick(rng, 0, 1)
+    x, out = b.activations(normal(rng, n, width)), b.results(n, width)
+
+    def check() -> None:
+        steps = 1 + (position + np.arange(n)[:, None] + offset) // every
+        wanted = x * (1 + 0.1 * np.log(steps))
+        close(out, wanted, np.abs(wanted), 1e-6)
+
+    words = {"every": every, "offset": offset, "slope": 0.1, "rows": layout.RUN_TOKENS}
+    arguments = {"x": at(x), "out": at(out), "width": width, **words}
+    return Case("elementwise:position_scale", arguments, [out], check, n, 0, position)
+
+
+@case("elementwise")
+def clamp(rng: Rng, b: Buffers) -> Case:
+    n, width = size(rng, 20), size(rng, 100)
+    x, out = b.activations(normal(rng, n, width)), b.results(n, width)
+    low, high = float(rng.choice([-np.inf, -0.5])), float(rng.choice([np.inf, 0.7]))
+    check = lambda: same(out, np.clip(x, np.float32(low), np.float32(high)))  # noqa: E731
+    shape = {"width": width, "low": low, "high": high, "x": at(x), "out": at(out)}
+    return made("elementwise:clamp", rows_of(rng, n), [out], check, **shape)
+
+
+@case("elementwise")
+def copy(rng: Rng, b: Buffers) -> Case:
+    n, per_row, repeats, tiled = size(rng, 20), size(rng, 4), size(rng, 3), pick(rng, 0, 1)
+    counts, first, to = size(rng, 50), pick(rng, 0, 3), pick(rng, 0, 5)
+    from_row, to_row = first + counts + pick(rng, 0, 4), to + counts + pick(rng, 0, 2)
+    x = b.activations(normal(rng, n, per_row, from_row))
+    out = b.results(n, per_row * repeats, to_row)
+    before = out.copy()
+
+    def check() -> None:
+        rows = x[..., first : first + counts]
+        wanted = np.tile(rows, (1, repeats, 1)) if tiled else np.repeat(rows, repeats, 1)
+        before[..., to : to + counts] = wanted
+        same(out, before)
+
+    places = {"x": at(x), "out": at(out), "per_row": per_row, "size": counts, "first": first}
+    rows = {"from_row": from_row, "to_row": to_row, "to": to, "repeats": repeats, "tiled": tiled}
+    return made("elementwise:copy", rows_of(rng, n), [out], check, **places, **rows)
+
+
+@case("activations", *ACTIVATIONS)
+def activation(rng: Rng, b: Buffers, kind: str) -> Case:
+    n, width = size(rng, 20), size(rng, 100)
+    x = b.activations(normal(rng, n, width) * np.float32(rng.choice([0.1, 1, 10])))
+    gated, out = pick(rng, 0, 1), b.results(n, width)
+    up = b.activations(normal(rng, n, width))
+
+    def check() -> None:
+        wide = x.astype(np.float64)
+        wanted = ACTIVATIONS[kind](wide) * (up if gated else 1)
+        close(out, wanted, np.abs(wanted) + np.abs(up if gated else 1) * 0.2, 2e-6)
+
+    counts = rows_of(rng, n)
+    if gated:
+        places = {"gate": at(x), "up": at(up), "out": at(out)}
+        return made(f"activations:glu,{kind}", counts, [out], check, width=width, **places)
+    places = {"x": at(x), "out": at(out)}
+    return made(f"activations:map,{kind}", counts, [out], check, width=width, **places)
+
+
+@case("activations")
+def softcap(rng: Rng, b: Buffers) -> Case:
+    n, width, cap = size(rng, 20), size(rng, 100), float(rng.choice([0.5, 30]))
+    x = b.activations(normal(rng, n, width) * np.float32(rng.choice([0.01, 1, 100])))
     out = b.results(n, width)
 
     def check() -> None:
-        wide = gate.astype(np.float64)
-        wanted = wide / (1 + np.exp(-wide)) * up
+        wanted = cap * np.tanh(x.astype(np.float64) / cap)
         close(out, wanted, np.abs(wanted) + 1e-30, 1e-6)
 
-    places = {"gate": at(gate), "up": at(up), "out": at(out)}
-    return made("elementwise:silu_mul", rows_of(rng, n), [out], check, width=width, **places)
+    places = {"x": at(x), "out": at(out), "cap": cap}
+    counts = rows_of(rng, n)
+    return made("activations:softcap,tanh", counts, [out], check, width=width, **places)
+
+
+@case("norms")
+def layer_norm(rng: Rng, b: Buffers) -> Case:
+    n, per_row, width = size(rng, 20), size(rng, 4), 1 + size(rng, 300)
+    x = b.activations(normal(rng, n, per_row, width) + np.float32(rng.choice([0, 3])))
+    (weight, w), (bias, c) = vector_or_none(rng, b, width), vector_or_none(rng, b, width)
+    out = b.results(n, per_row, width)
+
+    def check() -> None:
+        wide = x.astype(np.float64)
+        wide -= wide.mean(-1, keepdims=True)
+        wanted = wide / np.sqrt((wide**2).mean(-1, keepdims=True) + np.float32(1e-5))
+        wanted = wanted if w is None else wanted * w
+        close(out, wanted if c is None else wanted + c, np.abs(wanted) + 1, 1e-5)
+
+    places = {"x": at(x), "weight": weight, "bias": bias, "out": at(out)}
+    shape = {"width": width, "per_row": per_row, "eps": 1e-5}
+    return made("norms:layer_norm", rows_of(rng, n), [out], check, **shape, **places)
+
+
+@case("norms")
+def l2_norm(rng: Rng, b: Buffers) -> Case:
+    n, per_row, width = size(rng, 20), size(rng, 4), size(rng, 300)
+    x = b.activations(normal(rng, n, per_row, width) * np.float32(rng.choice([0, 1e-9, 1])))
+    out = b.results(n, per_row, width)
+
+    def check() -> None:
+        length = np.sqrt((x.astype(np.float64) ** 2).sum(-1, keepdims=True))
+        wanted = x / np.maximum(length, np.float32(1e-6))
+        close(out, wanted, np.abs(wanted), 1e-6)
+
+    places = {"x": at(x), "out": at(out)}
+    shape = {"width": width, "per_row": per_row, "eps": 1e-6}
+    return made("norms:l2_norm", rows_of(rng, n), [out], check, **shape, **places)
 
 
 @case("elementwise")
@@ -239,54 +385,79 @@ def rms_norm(rng: Rng, b: Buffers) -> Case:
 @case("elementwise")
 def rope(rng: Rng, b: Buffers) -> Case:
     n, n_head, half = size(rng, 20), size(rng, 4), size(rng, 40)
-    head_dim, style = 2 * half + pick(rng, 0, 0, 1, 5), pick(rng, 0, 1)
+    start, style = pick(rng, 0, 0, 3), pick(rng, 0, 1)
+    head_dim = start + 2 * half + pick(rng, 0, 0, 1, 5)
     x, out = b.activations(normal(rng, n, n_head, head_dim)), b.results(n, n_head, head_dim)
     turned = rng.uniform(0, 7, (n, half))
     angles = b.put(np.concatenate([np.cos(turned), np.sin(turned)], 1).astype(np.float32))
 
     def check() -> None:
         cos, sin = angles[:, None, :half], angles[:, None, half:]
-        pairs = x[..., : 2 * half]
+        pairs = x[..., start : start + 2 * half]
         first = pairs[..., ::2] if style else pairs[..., :half]
         second = pairs[..., 1::2] if style else pairs[..., half:]
         wanted = x.astype(np.float64)
-        wanted[..., slice(0, 2 * half, 2) if style else slice(0, half)] = first * cos - second * sin
-        wanted[..., slice(1, 2 * half, 2) if style else slice(half, 2 * half)] = (
-            first * sin + second * cos
-        )
+        turned = wanted[..., start : start + 2 * half]
+        turned[..., slice(0, None, 2) if style else slice(0, half)] = first * cos - second * sin
+        turned[..., slice(1, None, 2) if style else slice(half, None)] = first * sin + second * cos
         close(out, wanted, np.abs(x).max(), 2e-7)
-        same(out[..., 2 * half :].copy(), x[..., 2 * half :].copy())
+        for rest in (slice(0, start), slice(start + 2 * half, None)):
+            same(out[..., rest].copy(), x[..., rest].copy())
 
     places = {"x": at(x), "angles": at(angles), "out": at(out)}
-    shape = {"n_head": n_head, "head_dim": head_dim, "half": half, "interleaved": style}
+    shape = {"n_head": n_head, "head_dim": head_dim, "first": start, "half": half}
+    shape["interleaved"] = style
     return made("elementwise:rope", rows_of(rng, n), [out], check, **shape, **places)
 
 
-@case("elementwise")
-def top_experts(rng: Rng, b: Buffers) -> Case:
-    n, n_expert = size(rng, 20), size(rng, 70)
-    k, normalise = int(rng.integers(1, min(n_expert, 8) + 1)), pick(rng, 0, 1)
-    scale = float(rng.choice([1.0, 2.5]))
+@case("experts", *GATINGS)
+def top_experts(rng: Rng, b: Buffers, gating: str) -> Case:
+    n, n_group = size(rng, 20), pick(rng, 1, 1, 4)
+    n_expert = n_group * size(rng, 70 // n_group)
+    n_group_used = int(rng.integers(1, n_group + 1))
+    most = min(n_expert // n_group * n_group_used, 8)
+    k, normalise = int(rng.integers(1, most + 1)), pick(rng, 0, 1)
+    factor = float(rng.choice([1.0, 2.5]))
     # steps of a quarter: many are equal, and none nearly
     scores = b.activations((rng.integers(-30, 30, (n, n_expert)) / 4).astype(np.float32))
-    shares = b.room((n, n_expert))
+    bias, c = (0, None) if gating == "softmax" else vector_or_none(rng, b, n_expert)
+    ranks = b.room((n, 2 * n_expert + n_group))
     out = b.room((n, k), spare_bytes((n, k)), np.int32)
     weights = b.results(n, k)
 
     def check() -> None:
-        chosen = np.argsort(-scores, axis=-1, kind="stable")[:, :k]
-        same(out, chosen.astype(np.int32))
-        p = np.exp(scores - scores.max(1, keepdims=True).astype(np.float64))
-        wanted = np.take_along_axis(p / p.sum(1, keepdims=True), chosen, 1)
-        if normalise:
-            wanted /= wanted.sum(1, keepdims=True)
-        close(weights, wanted * scale, wanted * scale, 2e-6)
+        wide = scores.astype(np.float64)
+        p = {
+            "softmax": lambda: np.exp(wide) / np.exp(wide).sum(1, keepdims=True),
+            "sigmoid": lambda: 1 / (1 + np.exp(-wide)),
+            "sqrt_softplus": lambda: np.sqrt(np.log1p(np.exp(wide))),
+            "chosen_softmax": lambda: wide,
+        }[gating]()
+        rank = (p if c is None else p + c).reshape(n, n_group, -1)
+        if n_group > 1:
+            best = np.sort(rank, -1)[..., -2:].sum(-1)
+            left_out = np.argsort(-best, -1, kind="stable")[:, n_group_used:]
+            np.put_along_axis(rank, left_out[..., None], -np.inf, 1)
+        rank = rank.reshape(n, -1)
+        # ranks that are rounded differently may be equal here: then any of them is right
+        chosen = np.argsort(-rank, axis=-1, kind="stable")[:, :k]
+        if c is None and n_group == 1:
+            same(out, chosen.astype(np.int32))
+        taken, wanted = (np.take_along_axis(rank, e, 1) for e in (out.astype(int), chosen))
+        close(taken, wanted, 1, 2e-6)
+        assert all(len(set(row)) == k for row in out.tolist())
+        share = np.take_along_axis(p, out.astype(int), 1)
+        if gating == "chosen_softmax":
+            share = np.exp(share)
+        if normalise or gating == "chosen_softmax":
+            share = share / np.maximum(share.sum(1, keepdims=True), 2**-14)
+        close(weights, share * factor, share * factor + 1e-30, 5e-6)
 
-    places = {"scores": at(scores), "shares": at(shares), "out": at(out), "weights": at(weights)}
-    shape = {"n_expert": n_expert, "k": k, "normalise": normalise, "scale": scale}
-    return made(
-        "elementwise:top_experts", rows_of(rng, n), [out, weights], check, **shape, **places
-    )
+    places = {"scores": at(scores), "bias": bias, "ranks": at(ranks)}
+    places |= {"out": at(out), "weights": at(weights)}
+    shape = {"n_expert": n_expert, "k": k, "normalise": normalise, "scale": factor}
+    shape |= {"n_group": n_group, "n_group_used": n_group_used}
+    return made(f"experts:{gating}", rows_of(rng, n), [out, weights], check, **shape, **places)
 
 
 @case("elementwise")
@@ -313,6 +484,96 @@ def select_outputs(rng: Rng, b: Buffers) -> Case:
     words = {"tokens": layout.RUN_TOKENS, "outputs": layout.RUN_OUTPUTS}
     arguments = {"x": at(x), "out": at(out), "width": width, **words}
     return Case("elementwise:select_outputs", arguments, [out], check, n, outputs)
+
+
+# ---- recurrences --------------------------------------------------------------------------------
+
+
+@case("recurrence")
+def convolution(rng: Rng, b: Buffers) -> Case:
+    n, width, taps = size(rng, 9), size(rng, 70), pick(rng, 2, 3, 4, 6)
+    x, out = b.activations(normal(rng, n, width)), b.results(n, width)
+    filters, memory = b.put(normal(rng, taps, width)), b.put(normal(rng, taps - 1, width))
+    bias, c = vector_or_none(rng, b, width)
+    row = np.concatenate([memory, x]).astype(np.float64)
+
+    def check() -> None:
+        wanted = sum(filters[i] * row[i : i + n] for i in range(taps))
+        close(out, wanted if c is None else wanted + c, np.abs(row).max() * taps * 3, 1e-6)
+        same(memory, row[n:].astype(np.float32))
+
+    places = {"x": at(x), "filters": at(filters), "bias": bias, "memory": at(memory)}
+    arguments = {**places, "out": at(out), "width": width, "taps": taps, "rows": 0}
+    return Case("recurrence:convolution", arguments, [out, memory], check, n)
+
+
+@case("recurrence")
+def token_shift(rng: Rng, b: Buffers) -> Case:
+    n, width = size(rng, 9), size(rng, 70)
+    x, out = b.activations(normal(rng, n, width)), b.results(n, width)
+    memory = b.put(normal(rng, width))
+    row = np.concatenate([memory[None], x])
+
+    def check() -> None:
+        same(out, row[:-1])
+        same(memory, row[-1])
+
+    arguments = {"x": at(x), "memory": at(memory), "out": at(out), "width": width, "rows": 0}
+    return Case("recurrence:token_shift", arguments, [out, memory], check, n)
+
+
+@case("recurrence")
+def selective_scan(rng: Rng, b: Buffers) -> Case:
+    n, n_group, n_state = size(rng, 6), size(rng, 3), size(rng, 40)
+    n_head, dim, per_state = n_group * size(rng, 4), size(rng, 6), pick(rng, 0, 1)
+    x, dt = (
+        b.activations(normal(rng, n, n_head, dim)),
+        b.activations(np.abs(normal(rng, n, n_head))),
+    )
+    right, left = (b.activations(normal(rng, n, n_group, n_state)) for _ in "bc")
+    a = b.put(-np.abs(normal(rng, n_head, n_state if per_state else 1)))
+    memory, out = b.put(normal(rng, n_head, dim, n_state)), b.results(n, n_head, dim)
+    h = memory.astype(np.float64)
+
+    def check() -> None:
+        each = n_head // n_group
+        for t in range(n):
+            h[...] *= np.exp(dt[t, :, None] * a.astype(np.float64))[:, None]
+            grown = (dt[t, :, None] * x[t])[..., None] * np.repeat(right[t], each, 0)[:, None]
+            h[...] += grown
+            wanted = np.einsum("hdn,hn->hd", h, np.repeat(left[t], each, 0))
+            close(out[t], wanted, 10 * n_state, 1e-6)
+        close(memory, h, 10, 1e-6)
+
+    places = {"x": at(x), "dt": at(dt), "b": at(right), "c": at(left), "a": at(a)}
+    shape = {"n_head": n_head, "dim": dim, "n_group": n_group, "n_state": n_state}
+    words = {"per_state": per_state, "rows": 0, "memory": at(memory), "out": at(out)}
+    return Case("recurrence:selective_scan", {**places, **shape, **words}, [out, memory], check, n)
+
+
+@case("recurrence")
+def delta_rule(rng: Rng, b: Buffers) -> Case:
+    n, n_head, key_dim, value_dim = size(rng, 6), size(rng, 3), size(rng, 20), size(rng, 40)
+    q, k = (b.activations(normal(rng, n, n_head, key_dim) / 5) for _ in "qk")
+    v, beta = b.activations(normal(rng, n, n_head, value_dim)), rng.uniform(0, 1, (n, n_head))
+    share = b.activations(beta.astype(np.float32))
+    per_key = pick(rng, 0, 1)
+    decay = b.activations(-np.abs(normal(rng, n, n_head, key_dim if per_key else 1)))
+    memory, out = b.put(normal(rng, n_head, key_dim, value_dim)), b.results(n, n_head, value_dim)
+    s = memory.astype(np.float64)
+
+    def check() -> None:
+        for t in range(n):
+            s[...] *= np.exp(decay[t].astype(np.float64))[..., None]
+            wrong = share[t][:, None] * (v[t] - np.einsum("hkv,hk->hv", s, k[t]))
+            s[...] += k[t][..., None] * wrong[:, None]
+            close(out[t], 0.25 * np.einsum("hkv,hk->hv", s, q[t]), 10, 2e-6)
+        close(memory, s, 10, 2e-6)
+
+    places = {"q": at(q), "k": at(k), "v": at(v), "decay": at(decay), "beta": at(share)}
+    shape = {"n_head": n_head, "key_dim": key_dim, "value_dim": value_dim, "per_key": per_key}
+    words = {"scale": 0.25, "rows": 0, "memory": at(memory), "out": at(out)}
+    return Case("recurrence:delta_rule", {**places, **shape, **words}, [out, memory], check, n)
 
 
 # ---- quantised activations ----------------------------------------------------------------------
@@ -1053,11 +1314,15 @@ def test_all_zero_activations_are_zero() -> None:
         assert not quantise_and_multiply(format, w, np.zeros((3, 256), np.float32), 16, 1).any()
 
 
+VALUE_BY_VALUE = ("elementwise", "activations", "norms")
+
+
 def test_nan_goes_through_the_elementwise_kernels() -> None:
     buffers = Buffers()
-    for name in ("add", "silu_mul", "rms_norm", "rope", "weighted_sum"):
+    makers = {name: make for group in VALUE_BY_VALUE for name, make in MAKERS[group].items()}
+    for name, make in makers.items():
         buffers.used.clear()
-        found = MAKERS["elementwise"][name](np.random.default_rng(10), buffers)
+        found = make(np.random.default_rng(10), buffers)
         first = next(found.arguments[k] for k in ("x", "gate") if k in found.arguments)
         ctypes.c_float.from_address(first).value = np.nan
         run(found)
@@ -1068,12 +1333,12 @@ def test_nan_scores_choose_experts_that_exist() -> None:
     scores = np.full((3, 5), np.nan, np.float32)
     scores[1] = [1, np.nan, 3, -np.inf, 2]
     scores[2] = -np.inf
-    shares, out = np.zeros((3, 5), np.float32), np.full((3, 2), -7, np.int32)
+    ranks, out = np.zeros((3, 11), np.float32), np.full((3, 2), -7, np.int32)
     weights = np.zeros((3, 2), np.float32)
-    places = {"scores": at(scores), "shares": at(shares), "out": at(out), "weights": at(weights)}
+    places = {"scores": at(scores), "ranks": at(ranks), "out": at(out), "weights": at(weights)}
     shape = {"n_expert": 5, "k": 2, "normalise": 1, "scale": 1.0, "rows": layout.RUN_TOKENS}
-    arguments = {**places, **shape}
-    run(Case("elementwise:top_experts", arguments, [out], lambda: None, 3))
+    arguments = {**places, **shape, "bias": 0, "n_group": 1, "n_group_used": 1}
+    run(Case("experts:softmax", arguments, [out], lambda: None, 3))
     assert ((out >= 0) & (out < 5)).all()
     assert np.isnan(weights).any(1).all()
 

@@ -98,8 +98,10 @@ def relu2(x):
 def softplus(x):
     """max(x, 0) + ln(1 + e^-|x|)."""
     e = exp(neg(abs_f32s(x)))
-    # below 2^-12, ln(1 + e) is e to half a unit in the last place
-    tail = where_less(e, of(2.0**-12), e, log(add(of(1.0), e)))
+    # what was lost in adding 1 is made good by the quotient (Kahan)
+    whole = add(of(1.0), e)
+    kept = sub(whole, of(1.0))
+    tail = where_less(kept, of(2.0**-24), e, mul(log(whole), div(e, kept)))
     return add(max_f32s(x, of(0.0)), tail)
 
 
