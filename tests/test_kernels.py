@@ -427,12 +427,13 @@ def top_experts(rng: Rng, b: Buffers, gating: str) -> Case:
 
     def check() -> None:
         wide = scores.astype(np.float64)
-        p = {
+        by: dict[str, Callable[[], Array]] = {
             "softmax": lambda: np.exp(wide) / np.exp(wide).sum(1, keepdims=True),
             "sigmoid": lambda: 1 / (1 + np.exp(-wide)),
             "sqrt_softplus": lambda: np.sqrt(np.log1p(np.exp(wide))),
             "chosen_softmax": lambda: wide,
-        }[gating]()
+        }
+        p = by[gating]()
         rank = (p if c is None else p + c).reshape(n, n_group, -1)
         if n_group > 1:
             best = np.sort(rank, -1)[..., -2:].sum(-1)
@@ -1324,6 +1325,7 @@ def test_nan_goes_through_the_elementwise_kernels() -> None:
         buffers.used.clear()
         found = make(np.random.default_rng(10), buffers)
         first = next(found.arguments[k] for k in ("x", "gate") if k in found.arguments)
+        first += 4 * found.arguments.get("first", 0)
         ctypes.c_float.from_address(first).value = np.nan
         run(found)
         assert np.isnan(found.results[0]).any(), name
