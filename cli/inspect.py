@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from vatra.cli import options, terminal
 from vatra.errors import printable
 
 if TYPE_CHECKING:
+    from vatra.engine.requirements import Requirements
     from vatra.formats.gguf import Checkpoint
     from vatra.quant.tensor import QTensor
 
@@ -28,21 +30,75 @@ def command(
     ] = None,
     model: options.Model = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor.")] = False,
+    ctx: options.Context = None,
+    kv: options.KV = options.KVFormat.f16,
+    architectures: Annotated[
+        bool, typer.Option("--architectures", help="List the architectures that run, and end.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
-    """Show what a model file holds, without evaluating it."""
+    """Show what a model file holds, whether it runs, and what memory it will take."""
+    if architectures:
+        from vatra import models
+
+        known = models.known()
+        terminal.write_line(json.dumps(known) if as_json else "\n".join(known))
+        return
     from vatra.formats import gguf
 
     checkpoint = gguf.read(options.model_path(model if file is None else file))
+    verdict = _verdict(checkpoint, ctx, kv)
     if as_json:
-        terminal.write_line(json.dumps(_as_dict(checkpoint, tensors), allow_nan=False))
+        found = _as_dict(checkpoint, tensors) | {"runs": verdict.runs, "why_not": verdict.why_not}
+        if verdict.needs is not None:
+            found["memory"] = asdict(verdict.needs) | {"total": verdict.needs.total}
+        terminal.write_line(json.dumps(found, allow_nan=False))
     else:
-        for line in _lines(checkpoint, tensors):
+        for line in _lines(checkpoint, verdict, tensors):
             terminal.write_line(line)
 
 
-def _lines(checkpoint: Checkpoint, tensors: bool) -> Iterable[str]:
-    facts = _facts(checkpoint)
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a file runs; without weights or words it can do less."""
+
+    runs: bool
+    why_not: str = ""
+    needs: Requirements | None = None
+
+    @property
+    def words(self) -> str:
+        return (
+            "yes" if not self.why_not else f"{'logits only' if self.runs else 'no'}: {self.why_not}"
+        )
+
+
+def _verdict(checkpoint: Checkpoint, ctx: int | None, kv: options.KVFormat) -> Verdict:
+    """What loading the file would say, as far as it can be known without loading it."""
+    from vatra import models
+    from vatra.engine.cpu import CpuExecutor
+    from vatra.engine.model import MOST_CTX_UNASKED
+    from vatra.engine.requirements import requirements
+    from vatra.errors import VatraError
+    from vatra.formats import tokenizer
+
+    try:
+        plan = models.read(checkpoint, ctx)
+    except VatraError as error:
+        return Verdict(False, str(error))
+    n_ctx = ctx or min(plan.n_ctx_train, MOST_CTX_UNASKED)
+    needs = requirements(plan, CpuExecutor, n_ctx, kv.value)
+    try:
+        tokenizer.load(checkpoint)
+    except VatraError as error:
+        return Verdict(True, str(error), needs)
+    return Verdict(True, needs=needs)
+
+
+def _lines(checkpoint: Checkpoint, verdict: Verdict, tensors: bool) -> Iterable[str]:
+    facts = _facts(checkpoint) | {"runs": verdict.words}
+    if verdict.needs is not None:
+        facts["memory"] = str(verdict.needs)
     width = max(map(len, facts))
     for name, value in facts.items():
         yield f"{name:{width}}  {value}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from types import TracebackType
@@ -17,6 +18,7 @@ from vatra.choices import Choice
 from vatra.engine import memory, numerics
 from vatra.engine.executor import KV_TYPES, Executor, KVType, Outputs, State
 from vatra.engine.generation import Steps, stop_strings
+from vatra.engine.requirements import Requirements, requirements
 from vatra.engine.sampling import Sampling, not_honoured
 from vatra.engine.session import CHUNK, ContextFull, Session
 from vatra.errors import OutOfMemory, UnsupportedFile, UsageError
@@ -39,7 +41,6 @@ WITH_THREADS = frozenset({"cpu"})  # the backends whose executor takes `threads`
 MOST_CTX_UNASKED = 32768  # longer contexts are rarely wanted and cost memory
 SHARE_OF_MEMORY = 4  # the KV cache of an unasked context takes at most 1 / 4 of what is available
 LEAST_CTX_UNASKED = 512  # shorter ones are of no use, whatever they cost
-WORKING_BYTES = 64 * 2**20  # activations, compiled kernels, tables
 
 
 def load(
@@ -79,7 +80,7 @@ def _open(
     per_token = executor_class.kv_bytes_per_token(plan, kv)
     chosen = choose_ctx(plan.n_ctx_train, per_token, ctx, memory.available())
     n_ctx = int(chosen.value)
-    check_memory(executor_class.weight_bytes(plan), per_token * n_ctx, n_ctx)
+    check_memory(requirements(plan, executor_class, n_ctx, kv))
     if ctx is None and n_ctx != plan.n_ctx_train:
         plan = models.read(checkpoint, n_ctx)  # some rotations depend on it
     found: Tokenizer | UnsupportedFile
@@ -112,18 +113,14 @@ def choose_ctx(
     return Choice("ctx", str(n_ctx), reason)
 
 
-def check_memory(weight_bytes: int, kv_bytes: int, n_ctx: int) -> None:
+def check_memory(needed: Requirements) -> None:
     """Raise OutOfMemory, with what is needed and what there is, before anything large is made."""
     left = memory.available()
-    needed = weight_bytes + kv_bytes + WORKING_BYTES
-    if left is None or needed <= left.n_bytes:
-        return
-    m = memory.mebibytes
-    raise OutOfMemory(
-        f"the model needs {m(needed)} of memory ({m(weight_bytes)} of weights, {m(kv_bytes)} of KV "
-        f"cache for {n_ctx} tokens), but {m(left.n_bytes)} are {left.reason}: "
-        "ask for a shorter context, or take a smaller model"
-    )
+    if left is not None and needed.total > left.n_bytes:
+        raise OutOfMemory(
+            f"of memory the model needs {needed}; but {memory.mebibytes(left.n_bytes)} are "
+            f"{left.reason}: ask for a shorter context, or take a smaller model"
+        )
 
 
 def _check_count(name: str, value: int | None, most: int) -> None:
@@ -255,7 +252,8 @@ class Model:
         """
         _check_count("ctx", ctx, 2**31 - 1)
         if ctx is not None:
-            check_memory(0, self.executor.kv_bytes_per_token(self.plan, self.kv) * ctx, ctx)
+            needed = requirements(self.plan, type(self.executor), ctx, self.kv)
+            check_memory(replace(needed, weights=0, program=0))
         return Session(self, ctx)
 
     def generate(

@@ -456,6 +456,15 @@ class Plan:
             ended[i].append(tensor)
         return ended
 
+    def peak_width(self) -> int:
+        """Values per token of all the tensors that are there at once, where they are most."""
+        now = most = 0
+        for op, ended in zip(self.ops, self.last_uses(), strict=True):
+            now += op.out.width + (op.weights.width if isinstance(op, TopExperts) else 0)
+            most = max(most, now)
+            now -= sum(tensor.width for tensor in ended)
+        return most
+
     def weights(self) -> list[QTensor]:
         """Every matrix the plan reads, each once, in order of first use."""
         found = (getattr(op, "weight", None) for op in self.ops)

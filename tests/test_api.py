@@ -14,9 +14,9 @@ import pytest
 
 import vatra
 from vatra.engine import control_groups, memory
-from vatra.engine import model as model_module
 from vatra.engine.memory import Available
 from vatra.engine.model import Model, choose_ctx
+from vatra.engine.requirements import PROGRAM_BYTES
 from vatra.errors import BadFile, IOFailed, MissingFile, OutOfMemory, UnsupportedFile, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -293,7 +293,7 @@ def test_too_little_memory(shared: Path, monkeypatch: pytest.MonkeyPatch, share:
     path = shared / "models" / "stories260K-f32.gguf"
     weights = 1_020_000
     decoded = 4 * 260_000  # the reference keeps them
-    needed = weights + decoded + 100_000 * 5 * 4 * (8 + 8) * 2 + model_module.WORKING_BYTES
+    needed = weights + decoded + 100_000 * 5 * 4 * (8 + 8) * 2 + PROGRAM_BYTES
     monkeypatch.setattr(memory, "available", lambda: Available(int(needed * share), "left here"))
     with pytest.raises(
         OutOfMemory, match=r"needs [\d,]+ MiB .* but [\d,]+ MiB are left here"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from vatra import quant
+from vatra import models, quant
 from vatra.cli import app, chat, options, run, terminal
 from vatra.engine.sampling import RECOMMENDED, Sampling
 from vatra.engine.threads import allowed_cpus
@@ -390,9 +390,27 @@ def test_inspect_json(stories: Path) -> None:
 
 
 def test_inspect_reads_a_vocabulary_without_tensors(shared: Path) -> None:
-    done = vatra("inspect", shared / "vocab" / "ggml-vocab-bert-bge.gguf")
+    done = vatra("inspect", shared / "vocab" / "ggml-vocab-llama-spm.gguf")
     assert done.returncode == 0
-    assert b"bert, 30,522 tokens" in done.stdout
+    assert b"llama, 32,000 tokens" in done.stdout
+    assert re.search(rb"runs +no: .* a vocabulary alone", done.stdout)
+
+
+def test_inspect_says_whether_a_file_runs(stories: Path, shared: Path) -> None:
+    found = json.loads(vatra("inspect", "--json", stories, "--ctx", "100").stdout)
+    assert found["runs"] is True and found["why_not"] == ""
+    assert found["memory"]["n_ctx"] == 100
+    assert found["memory"]["kv_cache"] == 100 * 5 * 4 * (8 + 32) * 2  # values of 8 fill 32
+    assert found["memory"]["weights"] == 4 * 260032
+    parts = ("weights", "kv_cache", "memories", "activations", "program")
+    assert found["memory"]["total"] == sum(found["memory"][part] for part in parts)
+    wordless = vatra("inspect", shared / "golden/archs/llama-dense.gguf").stdout
+    assert re.search(rb"runs +logits only: .*tokenizer", wordless)
+
+
+def test_inspect_lists_architectures() -> None:
+    done = vatra("inspect", "--architectures")
+    assert done.stdout.decode().split() == models.known()
 
 
 def test_tokenize(stories: Path, shared: Path) -> None:
