@@ -20,6 +20,7 @@ from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import OP_BARRIER, OP_WORDS
 from vatra.engine.lowering import (
     FLOAT_TILE,
+    LOWER,
     MAX_OUTPUTS,
     MAX_TOKENS,
     Lowering,
@@ -30,7 +31,7 @@ from vatra.engine.lowering import (
 )
 from vatra.engine.threads import Pool, op_row, thread_count
 from vatra.engine.weights import Memory, by_amx, place, placed_bytes, way
-from vatra.models.plan import Attention, ExpertLinear, HeadLinear, KVCache, Linear, Plan
+from vatra.models.plan import Attention, Embed, ExpertLinear, HeadLinear, KVCache, Linear, Plan
 from vatra.quant import FORMATS, by_name
 from vatra.quant.tensor import QTensor
 
@@ -207,6 +208,11 @@ def _matrices(plan: Plan) -> list[QTensor]:
     """The weights that kernels read, each once, in order of first use."""
     products = (op.weight for op in plan.ops if isinstance(op, Linear | ExpertLinear | HeadLinear))
     return list(dict.fromkeys(products))
+
+
+def without_kernel(plan: Plan) -> list[str]:
+    """The operations of a plan that only the reference can do, by name."""
+    return sorted({type(op).__name__ for op in plan.ops if type(op) not in (*LOWER, Embed)})
 
 
 def kernels_for(formats: list[str]) -> list[str]:

@@ -53,6 +53,12 @@ class State:
             raise UsageError(f"a context of {self.n_ctx} tokens is not possible, wanted at least 1")
         if self.kv not in KV_TYPES:
             raise UsageError(f"KV type {self.kv!r} is not known, wanted {' or '.join(KV_TYPES)}")
+        most = self.executor.plan.n_positions
+        if most is not None and self.n_ctx > most:
+            raise UsageError(
+                f"a context of {self.n_ctx} tokens is not possible: this model has learned "
+                f"{most} positions, and knows no others"
+            )
         caches = self.executor.plan.caches
         try:
             self.allocate()

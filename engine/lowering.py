@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -198,17 +198,21 @@ class Lowering:
         )
 
     def recurrence(
-        self, kernel: str, op: ops.Recurrence, reads: dict[str, Tensor], **arguments: Any
+        self, kernel: str, op: ops.Recurrence, reads: dict[str, Tensor | None], **arguments: Any
     ) -> None:
-        """Add a step that goes through the tokens in order, with a memory of the state."""
+        """Add a step that goes through the tokens in order, with a memory of the state.
+
+        What there is not to read is 0 for the kernel.
+        """
         self.new(op.out)
         i = self.plan.memories.index(op.memory)
         self.step(
             f"recurrence:{kernel}",
-            {**reads},
+            {name: tensor for name, tensor in reads.items() if tensor is not None},
             {"out": op.out},
             {"memory": ("memories", i)},
             rows=layout.RUN_TOKENS,
+            **dict.fromkeys((name for name, t in reads.items() if t is None), cast(Any, 0)),
             **arguments,
         )
 
@@ -535,6 +539,7 @@ def _top_experts(low: Lowering, op: ops.TopExperts) -> None:
         {"scores": op.scores},
         {"out": op.out, "weights": op.weights, "ranks": ranks},
         bias=low.vector(op.bias),
+        factors=low.vector(op.factors),
         n_expert=n_expert,
         k=op.out.width,
         n_group=op.n_group,
@@ -578,6 +583,7 @@ def _selective_scan(low: Lowering, op: ops.SelectiveScan) -> None:
         op,
         {"x": op.x, "dt": op.dt, "b": op.b, "c": op.c},
         a=low.vector(op.a),
+        d=low.vector(op.d),
         n_head=n_head,
         dim=dim,
         n_group=n_group,
@@ -597,6 +603,32 @@ def _delta_rule(low: Lowering, op: ops.DeltaRule) -> None:
         value_dim=value_dim,
         per_key=int(op.decay.shape[1] > 1),
         scale=op.scale,
+    )
+
+
+def _wkv(low: Lowering, op: ops.Wkv) -> None:
+    (n_head, key_dim), value_dim = op.r.shape, op.v.shape[1]
+    low.recurrence(
+        "wkv",
+        op,
+        {"r": op.r, "k": op.k, "v": op.v, "decay": op.decay, "a": op.a, "b": op.b},
+        n_head=n_head,
+        key_dim=key_dim,
+        value_dim=value_dim,
+        before=int(op.before),
+    )
+
+
+def _sum(low: Lowering, op: ops.Sum) -> None:
+    low.new(op.out)
+    width = op.x.shape[-1]
+    low.step(
+        "elementwise:sum_rows",
+        {"x": op.x},
+        {"out": op.out},
+        width=width,
+        rows=_rows(op.out),
+        per_row=op.x.width // width,
     )
 
 
@@ -639,6 +671,8 @@ LOWER: dict[type[Op], Callable[[Lowering, Any], None]] = {
     ops.TokenShift: _token_shift,
     ops.SelectiveScan: _selective_scan,
     ops.DeltaRule: _delta_rule,
+    ops.Wkv: _wkv,
+    ops.Sum: _sum,
     ops.SelectOutputs: _select_outputs,
 }
 

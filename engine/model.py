@@ -16,6 +16,7 @@ import numpy as np
 from vatra import models, spark
 from vatra.choices import Choice
 from vatra.engine import memory, numerics
+from vatra.engine.cpu import without_kernel
 from vatra.engine.executor import KV_TYPES, Executor, KVType, Outputs, State
 from vatra.engine.generation import Steps, stop_strings
 from vatra.engine.requirements import Requirements, requirements
@@ -75,6 +76,10 @@ def _open(
     checkpoint: Checkpoint, backend: str, threads: int | None, ctx: int | None, kv: KVType
 ) -> Model:
     plan = models.read(checkpoint, ctx)
+    why = BACKENDS[backend]
+    if backend == "cpu" and (missing := without_kernel(plan)):
+        backend = "reference"
+        why = f"{', '.join(missing)} of {plan.architecture} have no compiled kernel, so it is slow"
     module, _, name = BACKENDS[backend].partition(":")
     executor_class = getattr(import_module(module), name)
     per_token = executor_class.kv_bytes_per_token(plan, kv)
@@ -90,8 +95,11 @@ def _open(
         found = error
     options = {"threads": threads, "kv": kv} if backend in WITH_THREADS else {}
     executor = executor_class(plan, **options)
-    choices = [chosen, Choice("backend", backend, BACKENDS[backend])]
-    return Model(checkpoint, plan, executor, found, n_ctx=n_ctx, kv=kv, choices=choices)
+    choices = [chosen, Choice("backend", backend, why)]
+    model = Model(checkpoint, plan, executor, found, n_ctx=n_ctx, kv=kv, choices=choices)
+    if why != BACKENDS[backend]:
+        model.notes.append(why)
+    return model
 
 
 def choose_ctx(

@@ -217,12 +217,64 @@ def _attention(run: _Run, op: ops.Attention) -> tuple[Array]:
     elif op.cache.window is not None:
         far |= distance <= -op.cache.window
     scores[:, far] = -np.inf
+    if isinstance(op, ops.SparseAttention):
+        left_out = _left_out(run, op, end)  # (n_group, n, end)
+        scores[np.repeat(left_out, n_head // len(left_out), axis=0)] = -np.inf
     if op.sinks is not None:
         sinks = np.broadcast_to(op.sinks[:, None, None], (n_head, n, 1))
         scores = np.concatenate([scores, sinks], axis=-1)
     shares = _softmax(scores)[..., :end].reshape(n_kv, -1, end)
     out = (shares @ values.astype(np.float32)).reshape(n_head, n, -1)
     return (out.swapaxes(0, 1),)
+
+
+def _left_out(run: _Run, op: ops.SparseAttention, end: int) -> Array:
+    """bool (n_group, n, end): the positions that no chosen block has."""
+    assert op.chosen is not None
+    chosen = run.values[op.chosen].swapaxes(0, 1)  # (n_group, n, most)
+    n_blocks = -(-end // op.block)
+    left_out = np.ones((*chosen.shape[:2], n_blocks + 1), bool)  # the last for -1
+    np.put_along_axis(left_out, chosen, False, axis=-1)
+    return np.repeat(left_out[..., :n_blocks], op.block, axis=-1)[..., :end]
+
+
+def _scores_of_all(run: _Run, op: ops.TopPositions | ops.TopBlocks) -> Array:
+    """float32 (n, n_head, end): q k^T of every position in the cache, once k is there as well."""
+    q, k = run.values[op.q], run.values[op.k].swapaxes(0, 1)
+    i = run.executor.plan.caches.index(op.cache)
+    start, end = run.positions[0], run.positions[-1] + 1
+    keys = run.state.keys[i][:, :end]
+    keys[:, start:] = rounded_q8_0(k) if run.state.kv == "q8_0" else k
+    scores: Array = q @ keys[0].astype(np.float32).T
+    return scores
+
+
+def _best(scores: Array, most: int) -> Array:
+    """int32 (..., most): where the highest scores are; -1 instead of one that is -inf."""
+    best = np.argsort(-scores, axis=-1, kind="stable")[..., :most].astype(np.int32)
+    best[np.take_along_axis(scores, best, axis=-1) == -np.inf] = -1
+    missing = most - best.shape[-1]
+    return np.pad(best, ((0, 0),) * (best.ndim - 1) + ((0, missing),), constant_values=-1)
+
+
+def _top_positions(run: _Run, op: ops.TopPositions) -> tuple[Array]:
+    scores = np.maximum(_scores_of_all(run, op), 0)  # (n, n_head, end)
+    scores = np.einsum("th,the->te", run.values[op.weights], scores)
+    scores[np.arange(scores.shape[1]) > run.positions[:, None]] = -np.inf
+    return (_best(scores, op.out.shape[1]),)
+
+
+def _top_blocks(run: _Run, op: ops.TopBlocks) -> tuple[Array]:
+    scores = _scores_of_all(run, op)  # (n, n_head, end)
+    end = scores.shape[-1]
+    later = np.arange(end) > run.positions[:, None]
+    scores = np.where(later[:, None], -np.inf, scores)
+    fill = ((0, 0), (0, 0), (0, -end % op.block))
+    scores = np.pad(scores, fill, constant_values=-np.inf)
+    scores = scores.reshape(*scores.shape[:2], -1, op.block).max(axis=-1)  # (n, n_head, blocks)
+    back = run.positions[:, None] // op.block - np.arange(scores.shape[-1])
+    scores[np.broadcast_to(((back >= 0) & (back < op.own))[:, None], scores.shape)] = np.inf
+    return (_best(scores, op.out.shape[1]),)
 
 
 def rounded_q8_0(x: Array) -> Array:
@@ -307,6 +359,10 @@ def _clamp(run: _Run, op: ops.Clamp) -> tuple[Array]:
     return (np.clip(run.values[op.x], np.float32(op.low), np.float32(op.high)),)
 
 
+def _sum(run: _Run, op: ops.Sum) -> tuple[Array]:
+    return (run.values[op.x].sum(axis=-1, keepdims=True),)
+
+
 def _glu(run: _Run, op: ops.Glu) -> tuple[Array]:
     return (ACTIVATIONS[op.kind](run.values[op.gate]) * run.values[op.up],)
 
@@ -351,7 +407,8 @@ def _top_experts(run: _Run, op: ops.TopExperts) -> tuple[Array, Array]:
         shares = _softmax(shares)
     if op.normalise:
         shares = shares / np.maximum(shares.sum(axis=-1, keepdims=True), np.float32(2**-14))
-    return chosen, shares * np.float32(op.scale)
+    shares = shares * np.float32(op.scale)
+    return chosen, shares if op.factors is None else shares * op.factors[chosen]
 
 
 def _expert_linear(run: _Run, op: ops.ExpertLinear) -> tuple[Array]:
@@ -394,7 +451,8 @@ def _token_shift(run: _Run, op: ops.TokenShift) -> tuple[Array]:
 
 def _selective_scan(run: _Run, op: ops.SelectiveScan) -> tuple[Array]:
     h, (n_head, _) = _memory(run, op), op.x.shape
-    x, dt, b, c = (run.values[t] for t in (op.x, op.dt, op.b, op.c))
+    x, b, c = (run.values[t] for t in (op.x, op.b, op.c))
+    dt = np.ones((len(x), n_head), np.float32) if op.dt is None else run.values[op.dt]
     b, c = (np.repeat(t, n_head // t.shape[1], axis=1) for t in (b, c))  # (n, n_head, n_state)
     out = np.empty_like(x)
     for t in range(len(x)):
@@ -402,7 +460,7 @@ def _selective_scan(run: _Run, op: ops.SelectiveScan) -> tuple[Array]:
         h *= decay[:, None]
         h += (dt[t, :, None] * x[t])[..., None] * b[t, :, None]
         out[t] = np.einsum("hdn,hn->hd", h, c[t])
-    return (out,)
+    return (out if op.d is None else out + op.d[:, None] * x,)
 
 
 def _delta_rule(run: _Run, op: ops.DeltaRule) -> tuple[Array]:
@@ -415,6 +473,23 @@ def _delta_rule(run: _Run, op: ops.DeltaRule) -> tuple[Array]:
         s += k[t][..., None] * (beta[t][:, None] * wrong)[:, None]
         out[t] = np.einsum("hkv,hk->hv", s, q[t])
     return (out * np.float32(op.scale),)
+
+
+def _wkv(run: _Run, op: ops.Wkv) -> tuple[Array]:
+    s = _memory(run, op)
+    r, k, v, decay = (run.values[t] for t in (op.r, op.k, op.v, op.decay))
+    out = np.empty_like(v)
+    for t in range(len(v)):
+        if op.before:
+            out[t] = np.einsum("hkv,hk->hv", s, r[t])
+        new = np.exp(decay[t])[..., None] * s + k[t][..., None] * v[t][:, None]
+        if op.a is not None and op.b is not None:
+            a, b = run.values[op.a][t], run.values[op.b][t]
+            new += b[..., None] * np.einsum("hkv,hk->hv", s, a)[:, None]
+        s[:] = new
+        if not op.before:
+            out[t] = np.einsum("hkv,hk->hv", s, r[t])
+    return (out,)
 
 
 def _select_outputs(run: _Run, op: ops.SelectOutputs) -> tuple[Array]:
@@ -432,12 +507,16 @@ VERBS: dict[type[Op], Callable[..., tuple[Array, ...]]] = {
     ops.Rope: _rope,
     ops.PositionScale: _position_scale,
     ops.Attention: _attention,
+    ops.SparseAttention: _attention,
+    ops.TopPositions: _top_positions,
+    ops.TopBlocks: _top_blocks,
     ops.Add: _add,
     ops.Mul: _mul,
     ops.Scale: _scale,
     ops.Activation: _activation,
     ops.Softcap: _softcap,
     ops.Clamp: _clamp,
+    ops.Sum: _sum,
     ops.Glu: _glu,
     ops.Reshape: _reshape,
     ops.Slice: _slice,
@@ -450,5 +529,6 @@ VERBS: dict[type[Op], Callable[..., tuple[Array, ...]]] = {
     ops.TokenShift: _token_shift,
     ops.SelectiveScan: _selective_scan,
     ops.DeltaRule: _delta_rule,
+    ops.Wkv: _wkv,
     ops.SelectOutputs: _select_outputs,
 }

@@ -8,7 +8,7 @@ what was found and what was wanted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,13 +33,18 @@ class Keys:
     read_so_far: dict[str, str] = field(default_factory=dict)  # field name -> full key
 
     def full(self, key: str) -> str:
-        return f"{self.architecture}.{key}"
+        return f"{self.architecture}.{key}" if self.architecture else key
 
     def get(self, key: str, wanted: type[Any], required: bool = False) -> Any:
         """The key's value, or None where the file lacks it and need not have it."""
         if required:
             return self.checkpoint.require(self.full(key), wanted)
         return self.checkpoint.get(self.full(key), wanted, None)
+
+    @property
+    def n_extra_layers(self) -> int:
+        """Layers after all others that only guess tokens ahead (multi-token prediction)."""
+        return int(self.get("nextn_predict_layers", int) or 0)
 
     def bad(self, key: str, got: object, wanted: str) -> BadFile:
         """The error for a value out of range, be it the file's or derived for a missing key."""
@@ -110,7 +115,7 @@ class _Range:
             raise keys.bad(key, value, f"{other}{named(self.equals)}")
         if self.divides is not None:
             other = _bound(self.divides, values, index)
-            if other and (not value or other % value):
+            if value and other % value:
                 raise keys.bad(key, value, f"a divisor of {other}{named(self.divides)}")
         return value
 
@@ -122,10 +127,11 @@ def count(
     at_least: Bound = 1,
     at_most: Bound = MAX_COUNT,
     equals: str | None = None,
+    divides: str | None = None,
     even: bool = False,
 ) -> Any:
     """An integer. `default` is a value, another field's name or a function of the fields above."""
-    allowed = _Range(at_least, at_most, equals, even=even)
+    allowed = _Range(at_least, at_most, equals, divides, even)
 
     def read_value(keys: Keys, values: Values) -> int:
         value = keys.get(key, int, default is _REQUIRED)
@@ -136,29 +142,40 @@ def count(
     return _field(f"{{}}.{key}", read_value)
 
 
-def per_layer(key: str, *, default: str = "", divides: str | None = None, at_least: int = 1) -> Any:
-    """An integer for each of `n_layer` layers; the file gives one for all, or an array."""
+def per_layer(
+    key: str, *, default: str | int = "", divides: str | None = None, at_least: int = 1
+) -> Any:
+    """An integer for each of `n_layer` layers; the file gives one for all, or an array.
+
+    `default` is another field's name, or a number for all.
+    """
     allowed = _Range(at_least, divides=divides)
 
     def read_value(keys: Keys, values: Values) -> tuple[int, ...]:
         n_layer = values["n_layer"]
         if isinstance(keys.checkpoint.metadata.get(keys.full(key)), np.ndarray):
             each = keys.get(key, list[int])
-        elif (value := keys.get(key, int, not default)) is not None:
+        elif (value := keys.get(key, int, default == "")) is not None:
             each = [value] * n_layer
         else:
-            each = values[default]
-        if len(each) != n_layer:
+            each = values[default] if isinstance(default, str) else [default] * n_layer
+        if len(each) not in (n_layer, n_layer + keys.n_extra_layers):
             raise keys.bad(key, f"{len(each)} values", f"{n_layer}, one for each layer")
-        return tuple(allowed.check(keys, key, v, values, i) for i, v in enumerate(each))
+        return tuple(allowed.check(keys, key, v, values, i) for i, v in enumerate(each[:n_layer]))
 
     return _field(f"{{}}.{key}", read_value)
 
 
-def pattern(key: str, *, default: int, first: bool = False) -> Any:
+def pattern(
+    key: str,
+    *,
+    default: int | str | Callable[[Values], int],
+    first: bool | Callable[[Values], bool] = False,
+) -> Any:
     """A boolean for each layer, from an array, or from a period n: false for every n-th layer.
 
     That is the last of each n layers, or their `first`. Period 0 is true for all, 1 false for all.
+    `default` is a period, also as a function of the fields above, or another pattern's field.
     """
 
     def read_value(keys: Keys, values: Values) -> tuple[bool, ...]:
@@ -169,8 +186,23 @@ def pattern(key: str, *, default: int, first: bool = False) -> Any:
                 raise keys.bad(key, f"{len(found)} values", f"{n_layer} of true or false")
             return tuple(bool(v) for v in found[:n_layer])
         n = keys.get(key, int)
-        n = _Range(0).check(keys, key, default if n is None else n, values)
-        return tuple(n == 0 or i % n != (0 if first else n - 1) for i in range(n_layer))
+        if n is None and isinstance(default, str):
+            return tuple(values[default])
+        n = _Range(0).check(keys, key, _bound(default, values) if n is None else n, values)
+        at = 0 if (first(values) if callable(first) else first) else n - 1
+        return tuple(n == 0 or i % n != at for i in range(n_layer))
+
+    return _field(f"{{}}.{key}", read_value)
+
+
+def integers(key: str, *, most: int) -> Any:
+    """A tuple of at most `most` integers from 0, empty where the file lacks the key."""
+
+    def read_value(keys: Keys, values: Values) -> tuple[int, ...]:
+        found = keys.get(key, list[int]) or []
+        if len(found) > most:
+            raise keys.bad(key, f"{len(found)} values", f"at most {most}")
+        return tuple(_Range(0).check(keys, key, v, values) for v in found)
 
     return _field(f"{{}}.{key}", read_value)
 
@@ -209,7 +241,7 @@ def per_head(key: str, *, even: bool = False) -> Any:
     def read_value(keys: Keys, values: Values) -> int:
         value = keys.get(key, int)
         if value is None:
-            n_embd, n_head = values["n_embd"], values["n_head"][0]
+            n_embd, n_head = values["n_embd"], next(filter(None, values["n_head"]), 1)
             value, rest = divmod(n_embd, n_head)
             if rest:
                 why = f"a multiple of {n_head} ({keys.read_so_far['n_head']})"
@@ -220,19 +252,51 @@ def per_head(key: str, *, even: bool = False) -> Any:
 
 
 def number(
-    key: str, *, default: float | None = None, at_least: float = 1e-30, at_most: float = 1e30
+    key: str,
+    *,
+    default: float | Callable[[Values], float] | None = None,
+    at_least: float = 1e-30,
+    at_most: float = 1e30,
 ) -> Any:
-    """A float within bounds; those given by default keep float32 arithmetic finite."""
+    """A float within bounds; those given by default keep float32 arithmetic finite.
+
+    `default` may be a function of the fields above.
+    """
 
     def read_value(keys: Keys, values: Values) -> float:
         value = keys.get(key, float, default is None)
         if value is None:
-            return float(default or 0.0)
+            return float(default(values) if callable(default) else default or 0.0)
         if not at_least <= value <= at_most:  # also true of NaN
             raise keys.bad(key, value, f"a number from {at_least:g} to {at_most:g}")
         return float(value)
 
     return _field(f"{{}}.{key}", read_value)
+
+
+def number_per_layer(
+    key: str, *, at_least: float = 0.0, at_most: float = 1e30, bare: bool = False
+) -> Any:
+    """A float for each of `n_layer` layers, one for all, or 0 for all where the file has none.
+
+    A `bare` key has no architecture in front, and the file must have it.
+    """
+
+    def read_value(keys: Keys, values: Values) -> tuple[float, ...]:
+        n_layer = values["n_layer"]
+        keys = replace(keys, architecture="") if bare else keys
+        if isinstance(keys.checkpoint.metadata.get(keys.full(key)), np.ndarray):
+            each = keys.get(key, list[float])
+        else:
+            each = [keys.get(key, float, required=bare) or 0.0] * n_layer
+        if len(each) not in (n_layer, n_layer + keys.n_extra_layers):
+            raise keys.bad(key, f"{len(each)} values", f"{n_layer}, one for each layer")
+        for value in each:
+            if not at_least <= value <= at_most:  # also true of NaN
+                raise keys.bad(key, value, f"numbers from {at_least:g} to {at_most:g}")
+        return tuple(float(v) for v in each[:n_layer])
+
+    return _field(key if bare else f"{{}}.{key}", read_value)
 
 
 def choice(key: str, *, default: str, known: tuple[str, ...]) -> Any:
@@ -258,24 +322,32 @@ def must_be(key: str, wanted: bool) -> Any:
     return _field(f"{{}}.{key}", read_value)
 
 
+def by_architecture(facts: Mapping[str, Any]) -> Any:
+    """What `facts` hold of the file's architecture and no key says."""
+    return _field("general.architecture", lambda keys, values: facts[keys.architecture])
+
+
 def group(cls: type[Any]) -> Any:
     """A dataclass of keys that architectures share; its fields see those above it."""
     return _field("{}", lambda keys, values: _read(cls, keys, values))
 
 
 def layer_count() -> Any:
-    """block_count, which must be the number of blk.N in the file: nothing else may bound a loop."""
+    """block_count, which must be the number of blk.N in the file: nothing else may bound a loop.
+
+    Without the layers that only guess tokens ahead, whether the file has their tensors or not.
+    """
 
     def read_value(keys: Keys, values: Values) -> int:
-        value = keys.get("block_count", int, required=True)
+        value, extra = keys.get("block_count", int, required=True), keys.n_extra_layers
         names = (n.split(".")[1] for n in keys.checkpoint.tensors if n.startswith("blk."))
         present = len({int(n) for n in names if n.isascii() and n.isdecimal()})
         if not keys.checkpoint.tensors:
             raise BadFile(keys.checkpoint.path, "the file holds a vocabulary alone, no weights")
-        if value != present or not present:
+        if present not in (value, value - extra) or not 0 <= extra < value:
             wanted = f"{max(present, 1)}: the file has tensors of {present} blocks (blk.N)"
             raise keys.bad("block_count", value, wanted)
-        return present
+        return value - extra
 
     return _field("{}.block_count", read_value)
 

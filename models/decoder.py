@@ -20,13 +20,19 @@ from vatra.models.weights import Matrix, Vector, matrix, vector
 
 
 @dataclass(frozen=True)
-class Decoder:
-    """Keys below the architecture's name; an architecture with more of them inherits these."""
+class Trunk:
+    """Keys below the architecture's name that every model has."""
 
     n_vocab: int = vocabulary_size()
     n_ctx_train: int = count("context_length")
     n_layer: int = layer_count()
     n_embd: int = count("embedding_length")
+
+
+@dataclass(frozen=True)
+class Decoder(Trunk):
+    """Keys below the architecture's name; an architecture with more of them inherits these."""
+
     n_ff: tuple[int, ...] = per_layer("feed_forward_length")
     n_head: tuple[int, ...] = per_layer("attention.head_count")
     n_head_kv: tuple[int, ...] = per_layer(
@@ -41,14 +47,29 @@ class Decoder:
 
 
 @dataclass(frozen=True)
+class HybridDecoder(Decoder):
+    """A decoder with attention only in layers that have KV heads; others mix tokens otherwise."""
+
+    n_ff: tuple[int, ...] = per_layer("feed_forward_length", default=0, at_least=0)
+    n_head: tuple[int, ...] = per_layer("attention.head_count", at_least=0)
+    n_head_kv: tuple[int, ...] = per_layer(
+        "attention.head_count_kv", default="n_head", divides="n_head", at_least=0
+    )
+    attention_scale: float = number("attention.scale", default=0.0, at_least=0.0)  # 0: key_dim^-0.5
+
+
+@dataclass(frozen=True)
 class ExpertDecoder(Decoder, Gating):
     """A decoder some or all of whose layers are mixtures of experts."""
 
-    n_ff_exp: int = count("expert_feed_forward_length", default="n_ff")
+    n_ff_exp: int = count(
+        "expert_feed_forward_length", default="n_ff", at_least=lambda c: min(c["n_expert"], 1)
+    )
     n_expert_shared: int = count("expert_shared_count", default=0, at_least=0)
     n_ff_shexp: int = count(
         "expert_shared_feed_forward_length",
         default=lambda c: c["n_ff_exp"] * max(c["n_expert_shared"], 1),
+        at_least=lambda c: min(c["n_expert"], 1),
     )
     n_dense: int = count("leading_dense_block_count", default=0, at_least=0)  # layers without
 

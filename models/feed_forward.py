@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from vatra.models.config import choice_of_number, count, flag, number
 from vatra.models.plan import Tensor
 from vatra.models.verbs import (
     activation,
+    add,
+    affine,
+    clamp,
     expert_linear,
     glu,
     linear,
@@ -16,7 +23,42 @@ from vatra.models.verbs import (
     top_experts,
     weighted_sum,
 )
-from vatra.models.weights import Matrix, Vector, fused, matrix, row, vector
+from vatra.models.weights import Matrix, Vector, fused, group, matrix, row, vector
+
+CLAMP = 7.0  # of what goes into `clamped_swiglu`; no key says it
+
+Unit = str | Callable[[Tensor, Tensor], Tensor]  # of gate and up: an activation's Glu, or another
+
+
+def gated(gate: Tensor, up: Tensor, kind: Unit) -> Tensor:
+    """gate's shape: `kind`(gate, up)."""
+    return glu(gate, up, kind) if isinstance(kind, str) else kind(gate, up)
+
+
+def clamped_swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    """gate * sigmoid(1.702 gate) * (up + 1), the gate at most CLAMP, up from -CLAMP to CLAMP."""
+    ones = np.ones(up.shape[-1:], np.float32)
+    up = affine(clamp(up, -CLAMP, CLAMP), None, ones)
+    return glu(clamp(gate, -math.inf, CLAMP), up, "gelu_quick")
+
+
+def limited_before(limit: float) -> Unit:
+    """silu(gate, at most `limit`) * up within -limit ... limit; plain silu where that is 0."""
+
+    def unit(gate: Tensor, up: Tensor) -> Tensor:
+        return glu(clamp(gate, -math.inf, limit), clamp(up, -limit, limit))
+
+    return unit if limit else "silu"
+
+
+def limited_after(limit: float) -> Unit:
+    """The same with silu(gate) at most `limit`, not the gate."""
+
+    def unit(gate: Tensor, up: Tensor) -> Tensor:
+        h = clamp(activation(gate, "silu"), -math.inf, limit)
+        return mul(h, clamp(up, -limit, limit))
+
+    return unit if limit else "silu"
 
 
 @dataclass(frozen=True)
@@ -27,8 +69,8 @@ class Gated:
     ffn_up: Matrix = matrix("n_ff", "n_embd", bias=True)
     ffn_down: Matrix = matrix("n_embd", "n_ff", bias=True)
 
-    def __call__(self, x: Tensor, kind: str = "silu") -> Tensor:
-        h = glu(linear(x, self.ffn_gate), linear(x, self.ffn_up), kind)  # (n_ff,)
+    def __call__(self, x: Tensor, kind: Unit = "silu") -> Tensor:
+        h = gated(linear(x, self.ffn_gate), linear(x, self.ffn_up), kind)  # (n_ff,)
         return linear(h, self.ffn_down)  # (n_embd,)
 
 
@@ -48,13 +90,15 @@ class FusedGated:
 
 @dataclass(frozen=True)
 class Plain:
-    """down(kind(up(x)))."""
+    """down(kind(up(x))): `kind` is an activation, or a function of that."""
 
     ffn_up: Matrix = matrix("n_ff", "n_embd", bias=True)
     ffn_down: Matrix = matrix("n_embd", "n_ff", bias=True)
 
-    def __call__(self, x: Tensor, kind: str = "gelu") -> Tensor:
-        return linear(activation(linear(x, self.ffn_up), kind), self.ffn_down)  # (n_embd,)
+    def __call__(self, x: Tensor, kind: str | Callable[[Tensor], Tensor] = "gelu") -> Tensor:
+        h = linear(x, self.ffn_up)  # (n_ff,)
+        h = activation(h, kind) if isinstance(kind, str) else kind(h)  # (n_ff,)
+        return linear(h, self.ffn_down)  # (n_embd,)
 
 
 @dataclass(frozen=True)
@@ -101,7 +145,7 @@ class Experts:
         self,
         x: Tensor,
         c: Gating,
-        kind: str = "silu",
+        kind: Unit = "silu",
         *,
         by: str = "softmax",
         normalise: bool = True,
@@ -124,17 +168,17 @@ class Experts:
         )  # (k,), (k,)
         return weighted_sum(self.of_chosen(x, e, kind), shares)  # (n_embd,)
 
-    def of_chosen(self, x: Tensor, e: Tensor, kind: str) -> Tensor:
+    def of_chosen(self, x: Tensor, e: Tensor, kind: Unit) -> Tensor:
         """(k, n_embd): what each of the experts `e` (k,) makes of x."""
         if self.ffn_gate_up_exps is not None:
             both = expert_linear(x, e, self.ffn_gate_up_exps)  # (k, 2 * n_ff_exp)
             gate, up = split(both, both.shape[1] // 2, both.shape[1] // 2)
-            h = glu(gate, up, kind)  # (k, n_ff_exp)
+            h = gated(gate, up, kind)  # (k, n_ff_exp)
         elif self.ffn_gate_exps is not None and self.ffn_up_exps is not None:
             gate = expert_linear(x, e, self.ffn_gate_exps)  # (k, n_ff_exp)
-            h = glu(gate, expert_linear(x, e, self.ffn_up_exps), kind)  # (k, n_ff_exp)
+            h = gated(gate, expert_linear(x, e, self.ffn_up_exps), kind)  # (k, n_ff_exp)
         else:
-            assert self.ffn_up_exps is not None
+            assert self.ffn_up_exps is not None and isinstance(kind, str)
             h = activation(expert_linear(x, e, self.ffn_up_exps), kind)  # (k, n_ff_exp)
         return expert_linear(h, e, self.ffn_down_exps)  # (k, n_embd)
 
@@ -148,9 +192,34 @@ class SharedExpert:
     ffn_up_shexp: Matrix = matrix("n_ff_shexp", "n_embd")
     ffn_down_shexp: Matrix = matrix("n_embd", "n_ff_shexp")
 
-    def __call__(self, x: Tensor, kind: str = "silu") -> Tensor:
-        h = glu(linear(x, self.ffn_gate_shexp), linear(x, self.ffn_up_shexp), kind)  # (n_ff_shexp,)
+    def __call__(self, x: Tensor, kind: Unit = "silu") -> Tensor:
+        gate, up = linear(x, self.ffn_gate_shexp), linear(x, self.ffn_up_shexp)  # (n_ff_shexp,)
+        h = gated(gate, up, kind)  # (n_ff_shexp,)
         out = linear(h, self.ffn_down_shexp)  # (n_embd,)
         if self.ffn_gate_inp_shexp is None:
             return out
         return mul(out, activation(linear(x, self.ffn_gate_inp_shexp), "sigmoid"))  # (n_embd,)
+
+
+@dataclass(frozen=True)
+class Mixture(Experts):
+    """The experts that each token chooses, and the shared one if the file has it."""
+
+    shared: SharedExpert | None = group(SharedExpert, where="ffn_up_shexp.weight")
+
+    def __call__(
+        self,
+        x: Tensor,
+        c: Gating,
+        kind: Unit = "silu",
+        *,
+        by: str = "softmax",
+        normalise: bool = True,
+        router: Tensor | None = None,
+        shared_kind: Unit | None = None,
+    ) -> Tensor:
+        """(n_embd,): as Experts, the shared one gated by `shared_kind` if not by `kind` too."""
+        out = super().__call__(x, c, kind, by=by, normalise=normalise, router=router)  # (n_embd,)
+        if self.shared is None:
+            return out
+        return add(out, self.shared(x, shared_kind or kind))  # (n_embd,)

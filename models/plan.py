@@ -48,7 +48,8 @@ class Tensor:
 class KVCache:
     """What one attention layer remembers of every token: a key and a value per KV head.
 
-    With a `window` no token reads further back than that many tokens, itself included.
+    With a `window` no token reads further back than that many tokens, itself included. What only
+    chooses positions has keys alone: a value_dim of 0.
     """
 
     name: str
@@ -182,6 +183,50 @@ class Attention(Op):
     sinks: Array | None = None  # float32 (n_head,)
 
 
+@dataclass(frozen=True, eq=False)
+class SparseAttention(Attention):
+    """The same over no other positions than those in the `chosen` blocks of `block` positions.
+
+    `chosen` is (n_group, most), int32 numbers of blocks, -1 for none; KV head h reads those of
+    group h // (n_head_kv // n_group).
+    """
+
+    chosen: Tensor | None = None
+    block: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class TopPositions(Op):
+    """Append k to `cache`; `out` (1, most) are the positions up to each token's that score highest.
+
+    A position's score is the sum over heads h of weights[h] * max(q[h] . its k, 0). q is (n_head,
+    dim), k (1, dim), weights (n_head,), out int32 in any order, -1 where there are fewer positions.
+    `cache` has no values. DeepSeek-V3.2, arXiv:2512.02556, equation 1.
+    """
+
+    q: Tensor
+    k: Tensor
+    weights: Tensor
+    cache: KVCache
+
+
+@dataclass(frozen=True, eq=False)
+class TopBlocks(Op):
+    """Append k to `cache`; `out` (n_head, most) are the blocks of positions that score highest.
+
+    Of blocks of `block` positions, for each head of q (n_head, dim): a block's score is the highest
+    q . k of its positions up to the token's; the token's own block and those before it, `own` in
+    all, come first. k is (1, dim), out int32 in any order, -1 where there are fewer blocks. `cache`
+    has no values.
+    """
+
+    q: Tensor
+    k: Tensor
+    cache: KVCache
+    block: int
+    own: int
+
+
 # ---- value by value
 
 
@@ -234,6 +279,13 @@ class Clamp(Op):
     x: Tensor
     low: float
     high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sum(Op):
+    """out = the sum of x along its last axis, which is 1 of out."""
+
+    x: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,7 +343,8 @@ class TopExperts(Op):
     which is the softmax over the scores of the chosen alone. The k highest of probability +
     `bias` are chosen; of equal ones the lower number is first. With `n_group` groups of neighbours
     only the `n_group_used` with the highest sum of their two best take part. Shares are the
-    probabilities, divided by their sum (at least 2^-14) if `normalise`, then multiplied by `scale`.
+    probabilities, divided by their sum (at least 2^-14) if `normalise`, then multiplied by `scale`
+    and by each expert's own one of `factors`.
     """
 
     weights: Tensor
@@ -302,6 +355,7 @@ class TopExperts(Op):
     bias: Array | None = None  # float32 (n_expert,)
     n_group: int = 1
     n_group_used: int = 1
+    factors: Array | None = None  # float32 (n_expert,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -356,18 +410,20 @@ class TokenShift(Recurrence):
 
 @dataclass(frozen=True, eq=False)
 class SelectiveScan(Recurrence):
-    """The state-space layer of Mamba: h = exp(dt * a) * h + dt * x b^T; out = h c.
+    """The state-space layer of Mamba: h = exp(dt * a) * h + dt * x b^T; out = h c + d * x.
 
     x is (n_head, dim), dt (n_head,), a float32 (n_head, 1 or n_state), b and c (n_group, n_state),
     `memory` h (n_head, dim, n_state); head i reads group i // (n_head // n_group). Gu and Dao 2023,
-    arXiv:2312.00752; with one a for each head, Dao and Gu 2024, arXiv:2405.21060.
+    arXiv:2312.00752; with one a for each head, Dao and Gu 2024, arXiv:2405.21060. Without dt, which
+    then is 1, and d: linear attention with a constant decay.
     """
 
     x: Tensor
-    dt: Tensor
+    dt: Tensor | None
     b: Tensor
     c: Tensor
     a: Array
+    d: Array | None  # float32 (n_head,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -384,6 +440,24 @@ class DeltaRule(Recurrence):
     decay: Tensor
     beta: Tensor
     scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Wkv(Recurrence):
+    """RWKV: s = exp(decay) * s + b (s^T a)^T + k v^T; out = s^T r, of the old s if `before`.
+
+    r, k, decay, a and b are (n_head, key_dim), v (n_head, value_dim), `memory` s (n_head, key_dim,
+    value_dim); a and b may be missing together. RWKV 6, Peng et al. 2024, arXiv:2404.05892; RWKV 7,
+    Peng et al. 2025, arXiv:2503.14456; gated linear attention, Yang et al. 2023, arXiv:2312.06635.
+    """
+
+    r: Tensor
+    k: Tensor
+    v: Tensor
+    decay: Tensor
+    a: Tensor | None
+    b: Tensor | None
+    before: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -404,6 +478,7 @@ class Plan:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     caches: list[KVCache] = field(default_factory=list)
     memories: list[Memory] = field(default_factory=list)
+    n_positions: int | None = None  # the most there can be, where positions are looked up
     leftovers: tuple[str, ...] = ()  # tensors of the file that the architecture does not use
     _prefix: str = ""
 

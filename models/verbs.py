@@ -28,6 +28,7 @@ def embed(plan: Plan, table: Matrix) -> Tensor:
 def embed_position(plan: Plan, table: Matrix) -> Tensor:
     """(n_embd,): the row of `table` for each token's position."""
     out = plan.tensor(table.name, table.weight.shape[1:])
+    plan.n_positions = min(table.weight.n_rows, plan.n_positions or table.weight.n_rows)
     return plan.record(ops.Embed(out, table.weight, by_position=True))
 
 
@@ -84,7 +85,12 @@ def l2_norm(x: Tensor, eps: float) -> Tensor:
 
 
 def rope(x: Tensor, rotation: Rotation, first: int = 0) -> Tensor:
-    """x's shape (heads, head_dim): the values from `first` of each head turned by the position."""
+    """x's shape (heads, head_dim): the values from `first` of each head turned by the position.
+
+    x itself where no pair turns.
+    """
+    if not rotation.frequencies.any() and rotation.magnitude == 1.0:
+        return x
     pairs = len(rotation.frequencies)
     fits = first + 2 * pairs <= x.shape[-1]
     _check(fits, x.name, f"{pairs} pairs to turn from {first} in heads of {x.shape[-1]}")
@@ -123,6 +129,56 @@ def attention(
     cache = KVCache(out.name, n_head_kv, key_dim, value_dim, window or chunk)
     plan.caches.append(cache)
     return _attention(out, q, k, v, cache, scale, chunk, softcap, slopes, sinks)
+
+
+def sparse_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scale: float,
+    chosen: Tensor,
+    *,
+    block: int = 1,
+    sinks: Vector | None = None,
+) -> Tensor:
+    """(n_head, value_dim): attention to `chosen` positions alone; see `plan.SparseAttention`."""
+    (n_head, key_dim), (n_head_kv, value_dim) = q.shape, v.shape
+    _check(k.shape == (n_head_kv, key_dim), "attention", f"q {q.shape}, k {k.shape}, v {v.shape}")
+    groups = chosen.shape[0]
+    _check(chosen.ids and n_head_kv % groups == 0, chosen.name, f"{n_head_kv} heads in {groups}")
+    out = _out("attention", (n_head, value_dim), q, k, v)
+    cache = KVCache(out.name, n_head_kv, key_dim, value_dim)
+    q.plan.caches.append(cache)
+    extra = None if sinks is None else sinks.data
+    made = ops.SparseAttention(out, q, k, v, cache, scale, sinks=extra, chosen=chosen, block=block)
+    return q.plan.record(made)
+
+
+def top_positions(q: Tensor, k: Tensor, weights: Tensor, most: int) -> Tensor:
+    """(1, most) positions to attend to, by the heads of q and weights; see `plan.TopPositions`."""
+    n_head, dim = q.shape
+    fits = k.shape == (1, dim) and weights.shape == (n_head,)
+    _check(fits, "top_positions", f"q {q.shape}, k {k.shape}, weights {weights.shape}")
+    out, cache = _chosen(q, "top_positions", 1, most)
+    return q.plan.record(ops.TopPositions(out, q, k, weights, cache))
+
+
+def top_blocks(q: Tensor, k: Tensor, most: int, *, block: int, own: int) -> Tensor:
+    """(n_head, most) blocks to attend to, for each head of q; see `plan.TopBlocks`."""
+    n_head, dim = q.shape
+    _check(k.shape == (1, dim), "top_blocks", f"q {q.shape}, k {k.shape}")
+    _check(0 <= own <= most, "top_blocks", f"{own} blocks of its own among {most}")
+    out, cache = _chosen(q, "top_blocks", n_head, most)
+    return q.plan.record(ops.TopBlocks(out, q, k, cache, block, own))
+
+
+def _chosen(q: Tensor, name: str, groups: int, most: int) -> tuple[Tensor, KVCache]:
+    """Numbers (groups, most) of positions or blocks, and a cache of keys for choosing them."""
+    _check(not q.outputs_only, name, "keys of all tokens are needed")
+    out = q.plan.tensor(name, (groups, most), ids=True)
+    cache = KVCache(out.name, 1, q.shape[1], 0)
+    q.plan.caches.append(cache)
+    return out, cache
 
 
 def attention_again(
@@ -186,10 +242,17 @@ def scale(x: Tensor, factor: float) -> Tensor:
     return x.plan.record(ops.Scale(out, x, factor, None, None))
 
 
-def affine(x: Tensor, w: Array | None, bias: Array | None = None, factor: float = 1.0) -> Tensor:
+def affine(
+    x: Tensor,
+    w: Array | None = None,
+    bias: Array | None = None,
+    factor: float = 1.0,
+    *,
+    name: str | None = None,
+) -> Tensor:
     """x's shape: factor * x * w + bias, both of x's last axis or of all of its shape."""
     made = [None if a is None else _fitted(a, x, "affine") for a in (w, bias)]
-    out = _out(_after(x, "affine"), x.shape, x)
+    out = _out(name or _after(x, "affine"), x.shape, x)
     return x.plan.record(ops.Scale(out, x, factor, *made))
 
 
@@ -200,9 +263,9 @@ def activation(x: Tensor, kind: str) -> Tensor:
 
 
 def softcap(x: Tensor, cap: float, *, name: str | None = None) -> Tensor:
-    """x's shape: cap * tanh(x / cap); x itself where the cap is 0."""
+    """x's shape: cap * tanh(x / cap), or x where the cap is 0."""
     if not cap:
-        return x
+        return x if name is None else reshape(x, *x.shape, name=name)
     out = _out(name or _after(x, "softcap"), x.shape, x)
     return x.plan.record(ops.Softcap(out, x, cap))
 
@@ -210,6 +273,11 @@ def softcap(x: Tensor, cap: float, *, name: str | None = None) -> Tensor:
 def clamp(x: Tensor, low: float, high: float) -> Tensor:
     """x's shape: x, at least `low` and at most `high`."""
     return x.plan.record(ops.Clamp(_out(_after(x, "clamp"), x.shape, x), x, low, high))
+
+
+def total(x: Tensor) -> Tensor:
+    """(..., 1): the sum of x along its last axis."""
+    return x.plan.record(ops.Sum(_out(_after(x, "total"), (*x.shape[:-1], 1), x), x))
 
 
 def glu(gate: Tensor, up: Tensor, kind: str = "silu") -> Tensor:
@@ -223,12 +291,12 @@ def glu(gate: Tensor, up: Tensor, kind: str = "silu") -> Tensor:
 # ---- other shapes of the same values
 
 
-def reshape(x: Tensor, *shape: int) -> Tensor:
-    """The same values as `shape`."""
+def reshape(x: Tensor, *shape: int, name: str | None = None) -> Tensor:
+    """The same values as `shape`, or under another name."""
     _check(prod(shape) == x.width, x.name, f"{x.shape} as {shape}")
-    if shape == x.shape:
+    if shape == x.shape and name is None:
         return x
-    return x.plan.record(ops.Reshape(_out(_after(x, "reshape"), shape, x), x))
+    return x.plan.record(ops.Reshape(_out(name or _after(x, "reshape"), shape, x), x))
 
 
 def split(x: Tensor, *sizes: int) -> tuple[Tensor, ...]:
@@ -275,19 +343,24 @@ def top_experts(
     bias: Vector | None = None,
     n_group: int = 1,
     n_group_used: int = 1,
+    factors: Vector | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Expert numbers (k,) and shares (k,) chosen by scores (n_expert,); see `plan.TopExperts`."""
     n_expert = scores.width
     _check(1 <= k <= n_expert, scores.name, f"{k} of {n_expert} experts")
     _check(gating in ops.GATINGS, scores.name, f"no gating {gating}")
-    _check(bias is None or bias.data.shape == (n_expert,), scores.name, "one bias for each expert")
+    for v in (bias, factors):
+        fits = v is None or v.data.shape == (n_expert,)
+        _check(fits, scores.name, "one bias and one factor for each expert")
     _check(n_expert % n_group == 0, scores.name, f"{n_expert} experts in {n_group} groups")
     plan, only = scores.plan, scores.outputs_only
     out = plan.tensor(_after(scores, "experts"), (k,), outputs_only=only, ids=True)
     shares = _out(_after(scores, "shares"), (k,), scores)
-    added = None if bias is None else bias.data
+    added, each = (None if v is None else v.data for v in (bias, factors))
     plan.record(
-        ops.TopExperts(out, shares, scores, normalise, scale, gating, added, n_group, n_group_used)
+        ops.TopExperts(
+            out, shares, scores, normalise, scale, gating, added, n_group, n_group_used, each
+        )
     )
     return out, shares
 
@@ -326,15 +399,18 @@ def token_shift(x: Tensor) -> Tensor:
     return x.plan.record(ops.TokenShift(_out(_after(x, "token_shift"), x.shape, x), memory, x))
 
 
-def selective_scan(x: Tensor, dt: Tensor, b: Tensor, c: Tensor, a: Array) -> Tensor:
+def selective_scan(
+    x: Tensor, dt: Tensor | None, b: Tensor, c: Tensor, a: Array, d: Array | None
+) -> Tensor:
     """x's shape (n_head, dim): Mamba's state-space layer; see `plan.SelectiveScan`."""
     (n_head, dim), (n_group, n_state) = x.shape, b.shape
-    fits = dt.shape == (n_head,) and c.shape == b.shape and n_head % n_group == 0
+    fits = (dt is None or dt.shape == (n_head,)) and c.shape == b.shape and n_head % n_group == 0
     fits = fits and a.shape in ((n_head, 1), (n_head, n_state))
-    _check(fits, x.name, f"x {x.shape}, dt {dt.shape}, b {b.shape}, c {c.shape}, a {a.shape}")
+    fits = fits and (d is None or d.shape == (n_head,))
+    _check(fits, x.name, f"x {x.shape}, b {b.shape}, c {c.shape}, a {a.shape}")
     memory = _memory(x, "selective_scan", (n_head, dim, n_state))
-    out = _out(_after(x, "scan"), x.shape, x, dt, b, c)
-    return x.plan.record(ops.SelectiveScan(out, memory, x, dt, b, c, a))
+    out = _out(_after(x, "scan"), x.shape, *(t for t in (x, dt, b, c) if t is not None))
+    return x.plan.record(ops.SelectiveScan(out, memory, x, dt, b, c, a, d))
 
 
 def delta_rule(
@@ -348,6 +424,26 @@ def delta_rule(
     memory = _memory(q, "delta_rule", (n_head, key_dim, value_dim))
     out = _out("delta_rule", v.shape, q, k, v, decay, beta)
     return q.plan.record(ops.DeltaRule(out, memory, q, k, v, decay, beta, scale))
+
+
+def wkv(
+    r: Tensor,
+    k: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    a: Tensor | None = None,
+    b: Tensor | None = None,
+    *,
+    before: bool = False,
+) -> Tensor:
+    """v's shape (n_head, value_dim): RWKV's memory; see `plan.Wkv`."""
+    (n_head, key_dim), (_, value_dim) = r.shape, v.shape
+    given = [t for t in (r, k, decay, a, b) if t is not None]
+    fits = all(t.shape == r.shape for t in given) and v.shape[0] == n_head
+    _check(fits and (a is None) == (b is None), "wkv", f"r {r.shape}, k {k.shape}, v {v.shape}")
+    memory = _memory(r, "wkv", (n_head, key_dim, value_dim))
+    out = _out("wkv", v.shape, *given, v)
+    return r.plan.record(ops.Wkv(out, memory, r, k, v, decay, a, b, before))
 
 
 def select_outputs(x: Tensor) -> Tensor:

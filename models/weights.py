@@ -19,7 +19,7 @@ import numpy as np
 
 from vatra.errors import BadFile, UnsupportedFile
 from vatra.formats.checkpoint import Checkpoint
-from vatra.models.config import key_of
+from vatra.models.config import MAX_COUNT, key_of
 from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
@@ -57,8 +57,13 @@ class Loader:
     layer: int = 0
     used: set[str] = field(default_factory=set)
 
-    def tensor(self, name: str, shape: tuple[str, ...], optional: bool = False) -> QTensor | None:
-        """The tensor of that name and shape; BadFile where it is missing or another shape."""
+    def tensor(
+        self, name: str, shape: tuple[str, ...], optional: bool = False, axes_of_1: bool = False
+    ) -> QTensor | None:
+        """The tensor of that name and shape; BadFile where it is missing or another shape.
+
+        With `axes_of_1` there may be other axes of size 1.
+        """
         name = self.prefix + name
         found = self.checkpoint.tensors.get(name)
         wanted = tuple(self.size(s) for s in shape)
@@ -79,7 +84,12 @@ class Loader:
                 f"missing, wanted {self._explained(wanted, shape)}{hint}",
                 field=name,
             )
-        if found.shape != wanted:
+        if wanted[:1] == (1,) and found.shape == wanted[1:]:  # a file has no leading axis of one
+            found = replace(found, shape=wanted)
+        same = found.shape == wanted
+        if axes_of_1:
+            same = [n for n in found.shape if n > 1] == [n for n in wanted if n > 1]
+        if not same:
             what = f"shape {found.shape}, wanted {self._explained(wanted, shape)}"
             raise BadFile(self.checkpoint.path, what, field=name, byte=found.offset)
         self.used.add(name)
@@ -89,7 +99,7 @@ class Loader:
         self, name: str, shape: tuple[str, ...], optional: bool = False, positive: bool = False
     ) -> Array | None:
         """That tensor as float32, every value finite, and above 0 if it must be `positive`."""
-        found = self.tensor(name, shape, optional)
+        found = self.tensor(name, shape, optional, axes_of_1=True)
         if found is None:
             return None
         if found.format.name not in _FLOATS:
@@ -103,7 +113,7 @@ class Loader:
             what = f"value {at} is {values[at]}, wanted {wanted}"
             byte = found.offset + at * (found.nbytes // found.width)
             raise BadFile(self.checkpoint.path, what, field=found.name, byte=byte)
-        return values
+        return values.reshape([self.size(part) for part in shape])
 
     def _dimension(self, name: str) -> int:
         if name.isdecimal():
@@ -117,7 +127,7 @@ class Loader:
 
     def _product(self, expression: str) -> int:
         parts = (part.partition(" // ") for part in expression.split(" * "))
-        return prod(self._dimension(name) // int(by or 1) for name, _, by in parts)
+        return prod(self._dimension(name) // self._dimension(by or "1") for name, _, by in parts)
 
     def _explained(self, sizes: tuple[int, ...], shape: tuple[str, ...]) -> str:
         def with_keys(expression: str) -> str:
@@ -157,12 +167,13 @@ def vector(
     """`<name>.weight` as a Vector, or None where an optional one is missing.
 
     With `bias` also `<name>.bias`, if the file has it. `of` is the tensor's name, if the field has
-    another.
+    another; a `suffix` other than .weight may be missing in the file.
     """
 
     def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Vector | None:
         name = of or name
-        data = loader.vector(f"{name}{suffix}", shape, optional, positive)
+        bare = suffix != ".weight" and loader.prefix + name in loader.checkpoint.tensors
+        data = loader.vector(name if bare else f"{name}{suffix}", shape, optional, positive)
         b = loader.vector(f"{name}.bias", shape, optional=True) if bias else None
         return None if data is None else Vector(name, data, b)
 
@@ -175,17 +186,21 @@ def matrix(
     tied_to: str | None = None,
     optional: bool = False,
     of: str = "",
+    or_rows: str = "",
 ) -> Any:
     """`<name>.weight` as a Matrix, with `<name>.bias` if it may have one and the file has it.
 
     Where the file lacks the weight and it is tied, the Matrix shares the weights of that field;
-    where it is optional, it is None. `of` is the tensor's name, if the field has another.
+    where it is optional, it is None. `of` is the tensor's name, if the field has another. A matrix
+    of two dimensions may have `or_rows` instead of its rows.
     """
 
     def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Matrix | None:
         name = of or name
         missing = optional or tied_to is not None
-        weight = loader.tensor(f"{name}.weight", shape, optional=missing)
+        found = loader.checkpoint.tensors.get(f"{loader.prefix}{name}.weight")
+        rows = or_rows if or_rows and found and found.shape[0] == loader.size(or_rows) else shape[0]
+        weight = loader.tensor(f"{name}.weight", (rows, *shape[1:]), optional=missing)
         if weight is None and tied_to is not None:
             weight = values[tied_to].weight
         b = loader.vector(f"{name}.bias", shape[:-1], optional=True) if bias else None
@@ -255,10 +270,20 @@ def _parts(
     return tuple(made)
 
 
-def group(cls: type[Any] | Callable[[Any, int], type[Any]]) -> Any:
-    """A dataclass of tensors that stand beside the others; a choice of one by config and layer."""
+def group(
+    cls: type[Any] | Callable[[Any, int], type[Any]],
+    *,
+    where: str = "",
+    otherwise: type[Any] | None = None,
+) -> Any:
+    """A dataclass of tensors that stand beside the others; a choice of one by config and layer.
+
+    Only `where` the file has a tensor of that name in the layer: else `otherwise`, or None.
+    """
 
     def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Any:
+        if where and loader.prefix + where not in loader.checkpoint.tensors:
+            return None if otherwise is None else _read(otherwise, loader)
         chosen = cls if isinstance(cls, type) else cls(loader.config, loader.layer)
         return _read(chosen, loader)
 
@@ -286,13 +311,18 @@ def blocks(
 
 
 def unused(*harmless: str) -> Any:
-    """The names of tensors not used so far: `harmless` patterns are listed, others are refused."""
+    """The names of tensors not used so far: `harmless` patterns are listed, others are refused.
+
+    Harmless are also the blocks after the last layer: they only guess tokens ahead.
+    """
 
     def read_value(loader: Loader, name: str, values: dict[str, Any]) -> tuple[str, ...]:
         names = (*loader.checkpoint.tensors, *loader.checkpoint.arrays)
         left = [n for n in names if n not in loader.used]
+        n_layer = getattr(loader.config, "n_layer", MAX_COUNT)
         for n in left:
-            if not any(fnmatchcase(n, pattern) for pattern in harmless):
+            extra = n.startswith("blk.") and _number(n) >= n_layer
+            if not extra and not any(fnmatchcase(n, pattern) for pattern in harmless):
                 what = (
                     f"architecture {loader.architecture} has no such tensor in this configuration; "
                     "without it the model could compute something else"
@@ -301,3 +331,9 @@ def unused(*harmless: str) -> Any:
         return tuple(left)
 
     return _field(read_value)
+
+
+def _number(name: str) -> int:
+    """N of `blk.N.*`, or -1."""
+    n = name.split(".")[1]
+    return int(n) if n.isascii() and n.isdecimal() else -1

@@ -225,6 +225,16 @@ def mul_rows(rng: Rng, b: Buffers) -> Case:
     return made("elementwise:mul_rows", rows_of(rng, n), [out], check, **shape, **places)
 
 
+@case("elementwise")
+def sum_rows(rng: Rng, b: Buffers) -> Case:
+    n, per_row, width = size(rng, 20), size(rng, 4), size(rng, 100)
+    x, out = b.activations(normal(rng, n, per_row, width)), b.results(n, per_row, 1)
+    places = {"x": at(x), "out": at(out)}
+    check = lambda: close(out[..., 0], x.sum(-1, dtype=float), np.abs(x).sum(-1), 1e-6)  # noqa: E731
+    shape = {"width": width, "per_row": per_row}
+    return made("elementwise:sum_rows", rows_of(rng, n), [out], check, **shape, **places)
+
+
 def vector_or_none(rng: Rng, b: Buffers, n: int) -> tuple[int, Array | None]:
     """Where `n` values are, or 0 for none."""
     values = b.put(normal(rng, n)) if rng.integers(2) else None
@@ -421,6 +431,7 @@ def top_experts(rng: Rng, b: Buffers, gating: str) -> Case:
     # steps of a quarter: many are equal, and none nearly
     scores = b.activations((rng.integers(-30, 30, (n, n_expert)) / 4).astype(np.float32))
     bias, c = (0, None) if gating == "softmax" else vector_or_none(rng, b, n_expert)
+    factors, f = vector_or_none(rng, b, n_expert)
     ranks = b.room((n, 2 * n_expert + n_group))
     out = b.room((n, k), spare_bytes((n, k)), np.int32)
     weights = b.results(n, k)
@@ -452,9 +463,10 @@ def top_experts(rng: Rng, b: Buffers, gating: str) -> Case:
             share = np.exp(share)
         if normalise or gating == "chosen_softmax":
             share = share / np.maximum(share.sum(1, keepdims=True), 2**-14)
-        close(weights, share * factor, share * factor + 1e-30, 5e-6)
+        share = share * factor * (1 if f is None else f[out])
+        close(weights, share, np.abs(share) + 1e-30, 5e-6)
 
-    places = {"scores": at(scores), "bias": bias, "ranks": at(ranks)}
+    places = {"scores": at(scores), "bias": bias, "factors": factors, "ranks": at(ranks)}
     places |= {"out": at(out), "weights": at(weights)}
     shape = {"n_expert": n_expert, "k": k, "normalise": normalise, "scale": factor}
     shape |= {"n_group": n_group, "n_group_used": n_group_used}
@@ -533,6 +545,7 @@ def selective_scan(rng: Rng, b: Buffers) -> Case:
     )
     right, left = (b.activations(normal(rng, n, n_group, n_state)) for _ in "bc")
     a = b.put(-np.abs(normal(rng, n_head, n_state if per_state else 1)))
+    skip, d = vector_or_none(rng, b, n_head)
     memory, out = b.put(normal(rng, n_head, dim, n_state)), b.results(n, n_head, dim)
     h = memory.astype(np.float64)
 
@@ -543,10 +556,12 @@ def selective_scan(rng: Rng, b: Buffers) -> Case:
             grown = (dt[t, :, None] * x[t])[..., None] * np.repeat(right[t], each, 0)[:, None]
             h[...] += grown
             wanted = np.einsum("hdn,hn->hd", h, np.repeat(left[t], each, 0))
+            wanted += 0 if d is None else d[:, None] * x[t]
             close(out[t], wanted, 10 * n_state, 1e-6)
         close(memory, h, 10, 1e-6)
 
     places = {"x": at(x), "dt": at(dt), "b": at(right), "c": at(left), "a": at(a)}
+    places["d"] = skip
     shape = {"n_head": n_head, "dim": dim, "n_group": n_group, "n_state": n_state}
     words = {"per_state": per_state, "rows": 0, "memory": at(memory), "out": at(out)}
     return Case("recurrence:selective_scan", {**places, **shape, **words}, [out, memory], check, n)
@@ -575,6 +590,33 @@ def delta_rule(rng: Rng, b: Buffers) -> Case:
     shape = {"n_head": n_head, "key_dim": key_dim, "value_dim": value_dim, "per_key": per_key}
     words = {"scale": 0.25, "rows": 0, "memory": at(memory), "out": at(out)}
     return Case("recurrence:delta_rule", {**places, **shape, **words}, [out, memory], check, n)
+
+
+@case("recurrence")
+def wkv(rng: Rng, b: Buffers) -> Case:
+    n, n_head, key_dim, value_dim = size(rng, 6), size(rng, 3), size(rng, 20), size(rng, 40)
+    r, k, second, first = (b.activations(normal(rng, n, n_head, key_dim) / 4) for _ in "rkba")
+    v, with_a, before = b.activations(normal(rng, n, n_head, value_dim)), pick(rng, 0, 1), 0
+    before = 0 if with_a else pick(rng, 0, 1)
+    decay = b.activations(-np.abs(normal(rng, n, n_head, key_dim)))
+    memory, out = b.put(normal(rng, n_head, key_dim, value_dim)), b.results(n, n_head, value_dim)
+    s = memory.astype(np.float64)
+
+    def check() -> None:
+        for t in range(n):
+            old = s.copy()
+            s[...] *= np.exp(decay[t].astype(np.float64))[..., None]
+            s[...] += k[t][..., None] * v[t][:, None]
+            if with_a:
+                s[...] += second[t][..., None] * np.einsum("hkv,hk->hv", old, first[t])[:, None]
+            close(out[t], np.einsum("hkv,hk->hv", old if before else s, r[t]), 20, 2e-6)
+        close(memory, s, 20, 2e-6)
+
+    places = {"r": at(r), "k": at(k), "v": at(v), "decay": at(decay)}
+    places |= {"a": at(first) if with_a else 0, "b": at(second) if with_a else 0}
+    shape = {"n_head": n_head, "key_dim": key_dim, "value_dim": value_dim, "before": before}
+    words = {"rows": 0, "memory": at(memory), "out": at(out)}
+    return Case("recurrence:wkv", {**places, **shape, **words}, [out, memory], check, n)
 
 
 # ---- quantised activations ----------------------------------------------------------------------
@@ -1339,7 +1381,7 @@ def test_nan_scores_choose_experts_that_exist() -> None:
     weights = np.zeros((3, 2), np.float32)
     places = {"scores": at(scores), "ranks": at(ranks), "out": at(out), "weights": at(weights)}
     shape = {"n_expert": 5, "k": 2, "normalise": 1, "scale": 1.0, "rows": layout.RUN_TOKENS}
-    arguments = {**places, **shape, "bias": 0, "n_group": 1, "n_group_used": 1}
+    arguments = {**places, **shape, "bias": 0, "factors": 0, "n_group": 1, "n_group_used": 1}
     run(Case("experts:softmax", arguments, [out], lambda: None, 3))
     assert ((out >= 0) & (out < 5)).all()
     assert np.isnan(weights).any(1).all()

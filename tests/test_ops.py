@@ -10,7 +10,9 @@ import pytest
 
 from vatra.engine.cpu import CpuExecutor
 from vatra.engine.executor import Executor
+from vatra.engine.lowering import LOWER
 from vatra.engine.reference import ReferenceExecutor
+from vatra.errors import UsageError
 from vatra.models import plan as ops
 from vatra.models import verbs
 from vatra.models.plan import Plan, Tensor
@@ -21,6 +23,7 @@ from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
 Make = Callable[["Parts"], Tensor]
+SPARSE = {ops.TopPositions, ops.TopBlocks}
 N_VOCAB, WIDTH = 60, 96
 TOKENS = np.random.default_rng(3).integers(0, N_VOCAB, 45).astype(np.int32)
 
@@ -109,6 +112,7 @@ OPS: dict[str, Make] = {
         p.heads(3, 20),
         p.heads(3, 20),
         -np.exp(p.values(6, 1)),
+        p.values(6),
     ),
     "selective_scan_of_states": lambda p: verbs.selective_scan(
         p.heads(33, 1),
@@ -116,7 +120,27 @@ OPS: dict[str, Make] = {
         p.heads(1, 16),
         p.heads(1, 16),
         -np.exp(p.values(33, 16)),
+        None,
     ),
+    "linear_attention": lambda p: verbs.selective_scan(
+        p.heads(6, 5), None, p.heads(3, 20), p.heads(3, 20), -np.exp(p.values(6, 1)), None
+    ),
+    "wkv_6": lambda p: verbs.wkv(
+        p.heads(3, 20),
+        p.heads(3, 20),
+        p.heads(3, 23),
+        small(p.heads(3, 20)),
+        before=True,
+    ),
+    "wkv_7": lambda p: verbs.wkv(
+        p.heads(3, 20),
+        p.heads(3, 20),
+        p.heads(3, 20),
+        small(p.heads(3, 20)),
+        verbs.l2_norm(p.heads(3, 20), 1e-6),
+        small(verbs.l2_norm(p.heads(3, 20), 1e-6)),
+    ),
+    "sum": lambda p: verbs.total(p.heads(3, 21)),
     "delta_rule": lambda p: verbs.delta_rule(
         verbs.l2_norm(p.heads(3, 20), 1e-6),
         verbs.l2_norm(p.heads(3, 20), 1e-6),
@@ -158,6 +182,9 @@ for gating in ops.GATINGS:
 OPS["experts_biased"] = lambda p: mixture(
     p, gating="sigmoid", normalise=True, bias=Vector("bias", p.values(24))
 )
+OPS["experts_with_factors"] = lambda p: mixture(
+    p, normalise=True, factors=Vector("factors", p.values(24))
+)
 OPS["experts_in_groups"] = lambda p: mixture(
     p, gating="sigmoid", normalise=True, n_group=6, n_group_used=3
 )
@@ -188,11 +215,19 @@ def test_op(name: str) -> None:
     assert found[0].tobytes() == found[1].tobytes()
 
 
+def test_positions_that_were_not_learned() -> None:
+    parts = Parts()
+    executor = ReferenceExecutor(parts.finished(OPS["embed_position"](parts)))
+    with pytest.raises(UsageError, match="learned 64 positions"):
+        executor.new_state(65)
+
+
 def test_all_operations_are_here() -> None:
-    """Those that every model has are tested with the models."""
+    """Attention is tested with the models; what chooses positions has no kernel yet."""
     seen: set[type] = set()
     for make in OPS.values():
         parts = Parts()
         seen |= {type(op) for op in parts.finished(make(parts)).ops}
     every = {*ops.Op.__subclasses__(), *ops.Recurrence.__subclasses__()} - {ops.Recurrence}
-    assert every - seen == {ops.Attention}
+    assert every - seen == {ops.Attention, *SPARSE}
+    assert every - set(LOWER) == {ops.Embed, *SPARSE}

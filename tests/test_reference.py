@@ -15,7 +15,7 @@ from vatra.engine.reference import VERBS, ReferenceExecutor, rounded_q8_0
 from vatra.errors import OutOfMemory, UsageError
 from vatra.formats import gguf
 from vatra.models import verbs
-from vatra.models.plan import Op, Plan, Recurrence
+from vatra.models.plan import Attention, Op, Plan, Recurrence
 from vatra.models.weights import Matrix
 from vatra.quant import by_name
 from vatra.quant.tensor import QTensor
@@ -277,7 +277,8 @@ def test_wide_attention_against_loops() -> None:
 
 
 def test_every_operation_has_its_verb() -> None:
-    assert set(VERBS) == {*Op.__subclasses__(), *Recurrence.__subclasses__()} - {Recurrence}
+    kinds = (kind.__subclasses__() for kind in (Op, Recurrence, Attention))
+    assert set(VERBS) == {op for ops in kinds for op in ops} - {Recurrence}
 
 
 # ---- what cannot be run

@@ -76,6 +76,16 @@ def mul_rows(
             store_some_f32s(to + 4 * i, times(load_some_f32s(at + 4 * i, n), factor), n)
 
 
+def sum_rows(op, run, thread, n_threads, x: int, out: int, width: int, rows: int, per_row: int):
+    """One value for each row of `width` values."""
+    total = load_i64(run + 8 * rows) * per_row
+    for row in range(total * thread // n_threads, total * (thread + 1) // n_threads):
+        found = splat_f32(0.0)
+        for i in range(0, width, 16):
+            found = plus(found, load_some_f32s(x + 4 * (width * row + i), width - i))
+        store_f32(out + 4 * row, sum_f32s(found))
+
+
 def scale(
     op, run, thread, n_threads,
     x: int, weight: int, bias: int, out: int, width: int, rows: int, per_row: int, factor: float,
@@ -222,7 +232,7 @@ def select_outputs(
 KERNELS = {
     made.__name__: made
     for made in (
-        add, mul, mul_rows, scale, position_scale, clamp, copy,
+        add, mul, mul_rows, sum_rows, scale, position_scale, clamp, copy,
         rms_norm, rope, weighted_sum, select_outputs,
     )
 }  # fmt: skip

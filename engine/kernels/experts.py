@@ -15,6 +15,7 @@ from vatra.engine.simd import (
     exp,
     first_of,
     load_f32,
+    load_i32,
     load_i64,
     load_some_f32s,
     splat_f32,
@@ -42,8 +43,9 @@ def kernel(gating: str) -> Callable[..., None]:
 
     def choose(
         op, run, thread, n_threads,
-        scores: int, bias: int, ranks: int, out: int, weights: int, n_expert: int, k: int,
-        n_group: int, n_group_used: int, normalise: int, scale: float, rows: int,
+        scores: int, bias: int, factors: int, ranks: int, out: int, weights: int,
+        n_expert: int, k: int, n_group: int, n_group_used: int,
+        normalise: int, scale: float, rows: int,
     ):  # fmt: skip
         """`ranks` is room for two rows of n_expert and one of n_group values for each token."""
         n = load_i64(run + 8 * rows)
@@ -92,7 +94,10 @@ def kernel(gating: str) -> Callable[..., None]:
                 factor = factor / max(sum_of_chosen, float32(2.0**-14))
             for i in range(k):
                 to = weights + 4 * (k * t + i)
-                store_f32(to, load_f32(to) * factor)
+                own = factor
+                if factors != 0:
+                    own *= load_f32(factors + 4 * load_i32(out + 4 * (k * t + i)))
+                store_f32(to, load_f32(to) * own)
 
     return choose
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from numba import float32
+
 from vatra.engine.kernels.lanes import inlined
 from vatra.engine.simd import (
     exp,
@@ -79,18 +81,19 @@ def token_shift(op, run, thread, n_threads, x: int, memory: int, out: int, width
 
 def selective_scan(
     op, run, thread, n_threads,
-    x: int, dt: int, b: int, c: int, a: int, memory: int, out: int,
+    x: int, dt: int, b: int, c: int, a: int, d: int, memory: int, out: int,
     n_head: int, dim: int, n_group: int, n_state: int, per_state: int, rows: int,
 ):  # fmt: skip
-    """`per_state` is 1 where each value of a head's state has its own a, else 0."""
+    """`per_state` is 1 where each value of a head's state has its own a; no dt is 1, no d is 0."""
     n_tokens = load_i64(run + 8 * rows)
     for unit in range(n_head * dim * thread // n_threads, n_head * dim * (thread + 1) // n_threads):
         head = unit // dim
         group = head // (n_head // n_group)
         h = memory + 4 * n_state * unit
         for t in range(n_tokens):
-            step = load_f32(dt + 4 * (n_head * t + head))
-            grown = splat_f32(step * load_f32(x + 4 * (n_head * dim * t + unit)))
+            step = load_f32(dt + 4 * (n_head * t + head)) if dt != 0 else float32(1.0)
+            value = load_f32(x + 4 * (n_head * dim * t + unit))
+            grown = splat_f32(step * value)
             decay = exp(splat_f32(step * load_f32(a + 4 * head * (1 - per_state))))
             at = 4 * n_state * (n_group * t + group)
             total = splat_f32(0.0)
@@ -103,7 +106,10 @@ def selective_scan(
                 state = fma(grown, load_some_f32s(b + at + 4 * i, n), state)
                 store_some_f32s(h + 4 * i, state, n)
                 total = fma(state, load_some_f32s(c + at + 4 * i, n), total)
-            store_f32(out + 4 * (n_head * dim * t + unit), sum_f32s(total))
+            read = sum_f32s(total)
+            if d != 0:
+                read += load_f32(d + 4 * head) * value
+            store_f32(out + 4 * (n_head * dim * t + unit), read)
 
 
 def delta_rule(
@@ -142,7 +148,43 @@ def delta_rule(
             store_some_f32s(out + 4 * (value_dim * row + i), result, n)
 
 
-KERNELS = {made.__name__: made for made in (convolution, token_shift, selective_scan, delta_rule)}
+def wkv(
+    op, run, thread, n_threads,
+    r: int, k: int, v: int, decay: int, a: int, b: int, memory: int, out: int,
+    n_head: int, key_dim: int, value_dim: int, before: int, rows: int,
+):  # fmt: skip
+    """A piece of work is 16 values of one head; a and b at 0 are none."""
+    n_tokens = load_i64(run + 8 * rows)
+    pieces = (value_dim + 15) // 16
+    total = n_head * pieces
+    for unit in range(total * thread // n_threads, total * (thread + 1) // n_threads):
+        head, i = unit // pieces, 16 * (unit % pieces)
+        n = value_dim - i
+        s = memory + 4 * (value_dim * key_dim * head + i)
+        for t in range(n_tokens):
+            row = n_head * t + head
+            at = 4 * key_dim * row
+            values = load_some_f32s(v + 4 * (value_dim * row + i), n)
+            known, read = splat_f32(0.0), splat_f32(0.0)
+            if a != 0:
+                for j in range(key_dim):
+                    state = load_some_f32s(s + 4 * value_dim * j, n)
+                    known = fma(state, splat_f32(load_f32(a + at + 4 * j)), known)
+            for j in range(key_dim):
+                old = load_some_f32s(s + 4 * value_dim * j, n)
+                kept = splat_f32(exp_of(load_f32(decay + at + 4 * j)))
+                state = fma(values, splat_f32(load_f32(k + at + 4 * j)), mul(old, kept))
+                if a != 0:
+                    state = fma(known, splat_f32(load_f32(b + at + 4 * j)), state)
+                store_some_f32s(s + 4 * value_dim * j, state, n)
+                query = splat_f32(load_f32(r + at + 4 * j))
+                read = fma(old if before != 0 else state, query, read)
+            store_some_f32s(out + 4 * (value_dim * row + i), read, n)
+
+
+KERNELS = {
+    made.__name__: made for made in (convolution, token_shift, selective_scan, delta_rule, wkv)
+}
 
 
 def kernel(name: str) -> Callable[..., None]:

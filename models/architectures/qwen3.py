@@ -1,6 +1,6 @@
 """Qwen 3, dense or a mixture of experts: each head of q and k is normed before it is turned.
 
-Qwen3, Yang et al. 2025, arXiv:2505.09388.
+Qwen3, Yang et al. 2025, arXiv:2505.09388; the language model of Qwen3-VL, arXiv:2511.21631.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
+from vatra.models.config import integers
 from vatra.models.decoder import Ends, ExpertDecoder
 from vatra.models.feed_forward import Experts, Gated
 from vatra.models.plan import Plan, Tensor
-from vatra.models.rope import Rotation, rotation
+from vatra.models.rope import Rotation, for_text, rotation
 from vatra.models.verbs import (
     add,
     attention,
@@ -24,6 +25,13 @@ from vatra.models.verbs import (
     select_outputs,
 )
 from vatra.models.weights import Matrix, Vector, blocks, group, matrix, qkv, unused, vector
+
+
+@dataclass(frozen=True)
+class Config(ExpertDecoder):
+    """The metadata keys below the architecture's name."""
+
+    sections: tuple[int, ...] = integers("rope.dimension_sections", most=4)
 
 
 @dataclass(frozen=True)
@@ -77,10 +85,11 @@ def block(x: Tensor, w: Dense | Mixture, c: ExpertDecoder, turn: Rotation) -> Te
 
 
 def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
-    """The plan of a file of architecture qwen3 or qwen3moe."""
-    c = config.read(ExpertDecoder, checkpoint)
+    """The plan of a file of architecture qwen3, qwen3moe or qwen3vlmoe."""
+    c = config.read(Config, checkpoint)
     w = weights.read(Weights, checkpoint, c)
     turn = rotation(c.n_rot, c.scaling, interleaved=False)
+    turn = for_text(turn, c.sections, by_turns=True)
     plan = Plan(checkpoint.architecture, c.n_vocab, c.n_ctx_train, leftovers=w.leftovers)
     x = embed(plan, w.token_embd)  # (n_embd,)
     for _, tensors in plan.layers(w.blk):
