@@ -123,18 +123,29 @@ def _decoded(data: bytes, where: str) -> str:
 def stream(steps: Steps, shown: Waiting, interrupt: Interrupt) -> None:
     """Print the text of `steps` as it comes, and a line end after it.
 
-    Raises KeyboardInterrupt between two tokens if `interrupt` asks for it.
+    Thinking and tool calls are noted on standard error. Raises KeyboardInterrupt between two tokens
+    if `interrupt` asks for it.
     """
-    last = "\n"
+    last, thinks = "\n", False
     try:
         for step in steps:
             shown.clear()
+            if step.reasoning:
+                terminal.note(step.reasoning, dim=True, end="")
+                thinks = True
+            if thinks and (step.text or step.tool_calls):
+                terminal.note("")
+                thinks = False
+            for call in step.tool_calls:
+                terminal.note(f"(a call: {call.name} {call.arguments})", dim=True)
             if step.text:
                 terminal.write(step.text)
                 last = step.text[-1]
             interrupt.check()
     finally:
         shown.clear()
+        if thinks:
+            terminal.note("")
         if last != "\n":
             terminal.write_line()
 

@@ -68,14 +68,14 @@ def write_line(text: str = "") -> None:
     write(text + "\n")
 
 
-def note(text: str, *, dim: bool = False) -> None:
+def note(text: str, *, dim: bool = False, end: str = "\n") -> None:
     """Print one line on standard error; a closed or full standard error is no reason to stop."""
     stream = sys.stderr
     if stream is None:
         return
     text = plain(text)
     try:
-        stream.write(f"\x1b[2m{text}\x1b[0m\n" if dim and has_colours(stream) else text + "\n")
+        stream.write((f"\x1b[2m{text}\x1b[0m" if dim and has_colours(stream) else text) + end)
         stream.flush()
     except OSError:
         _silence(stream)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vatra.engine.sampling import Sampler, Sampling, log_probability
 from vatra.errors import UsageError
+from vatra.formats.answers import Answer, Part, message
 
 if TYPE_CHECKING:
     from vatra.engine.session import Session
+    from vatra.formats.tool_calls import ToolCall
 
 FinishReason = Literal["stop", "length", "eog"]
 
@@ -22,13 +24,16 @@ class Step:
 
     `logprob` is the natural logarithm of the token's probability before any filter. The last step
     has a `finish_reason`: "eog" for a token that ends an answer, "stop" for a stop string, "length"
-    for the last token asked for or a full context.
+    for the last token asked for or a full context. In a chat `reasoning` is text of the model's
+    thinking, and `tool_calls` are calls that this token completes; `text` has neither.
     """
 
     token: int
     text: str
     logprob: float
     finish_reason: FinishReason | None = None
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass
@@ -100,8 +105,9 @@ class Steps(Iterator[Step]):
     """The steps of one answer, made as they are asked for.
 
     `text` is all text so far, `tokens` all tokens, `finish_reason` why it ended (None while it goes
-    on, and for good if it was closed), `seed` the random seed in use. Ending early, by `close` or
-    an exception, leaves the session as it was after the last evaluated token.
+    on, and for good if it was closed), `seed` the random seed in use. `answer` tells thinking and
+    tool calls from the text: `reasoning` and `tool_calls` are those so far. Ending early, by
+    `close` or an exception, leaves the session as it was after the last evaluated token.
     """
 
     def __init__(
@@ -110,6 +116,7 @@ class Steps(Iterator[Step]):
         sampling: Sampling,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
+        answer: Answer | None = None,
     ) -> None:
         if max_tokens is not None and (
             isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 0
@@ -126,7 +133,9 @@ class Steps(Iterator[Step]):
         self._stops = StopStrings(stop)
         tokenizer = session.model.tokenizer_or_none
         self._eog = frozenset() if tokenizer is None else tokenizer.eog_ids
+        self._tokenizer = tokenizer
         self._stream = None if tokenizer is None else tokenizer.stream(continues=True)
+        self._answer = answer or Answer()
         if stop:
             _ = session.model.tokenizer  # without it no text is ever found: it says why
         self._left = max_tokens
@@ -136,6 +145,19 @@ class Steps(Iterator[Step]):
     @property
     def seed(self) -> int:
         return self._sampler.seed
+
+    @property
+    def reasoning(self) -> str:
+        return self._answer.reasoning
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        return list(self._answer.tool_calls)
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The answer so far as a message, to be put after the others for the next turn."""
+        return message(self.text, self.reasoning, self.tool_calls)
 
     def __next__(self) -> Step:
         """The next step; UsageError if the session went on without this answer."""
@@ -152,10 +174,12 @@ class Steps(Iterator[Step]):
 
         reason: FinishReason | None = None
         text = ""
+        parts: list[Part] = []
         if token in self._eog:
             reason = "eog"
         else:
-            text, stopped = self._stops.push(self._stream.push(token) if self._stream else "")
+            parts = self._parts_of(token)
+            text, stopped = self._stops.push(_content(parts))
             if self._left is not None:
                 self._left -= 1
             if stopped:
@@ -164,17 +188,35 @@ class Steps(Iterator[Step]):
                 reason = "length"
         if reason in ("eog", "length"):
             # Half a character at the end may still complete a stop string with what was held.
-            rest, stopped = self._stops.push(self._stream.flush() if self._stream else "")
+            last = self._last_parts()
+            parts = [*parts, *last]
+            rest, stopped = self._stops.push(_content(last))
             text += rest + ("" if stopped else self._stops.flush())
         self.text += text
         self.finish_reason = reason
         self.closed = reason is not None
         self._count(started)
-        return Step(token, text, logprob, reason)
+        reasoning = "".join(part.text for part in parts if part.kind == "reasoning")
+        calls = tuple(part.call for part in parts if part.call is not None)
+        return Step(token, text, logprob, reason, reasoning, calls)
 
     def close(self) -> None:
         """End the answer here; what was held back of its text is dropped."""
         self.closed = True
+
+    def _parts_of(self, token: int) -> list[Part]:
+        if self._tokenizer is None or self._stream is None:
+            return []
+        if self._tokenizer.is_hidden(token):  # may be a marker of thinking or of a call
+            marker = self._tokenizer.piece(token).decode("utf-8", "replace")
+            return self._answer.push(marker, control=True)
+        return self._answer.push(self._stream.push(token))
+
+    def _last_parts(self) -> list[Part]:
+        return [
+            *self._answer.push(self._stream.flush() if self._stream else ""),
+            *self._answer.finish(),
+        ]
 
     def _count(self, started: float) -> None:
         s, now = self.statistics, time.perf_counter()
@@ -182,3 +224,7 @@ class Steps(Iterator[Step]):
             s.first_token_s = s.prompt_s + now - started
         s.generated_tokens += 1
         s.generated_s += now - started
+
+
+def _content(parts: Sequence[Part]) -> str:
+    return "".join(part.text for part in parts if part.kind == "content")

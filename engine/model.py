@@ -27,7 +27,8 @@ from vatra.formats import gguf, tokenizer
 from vatra.formats.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from vatra.formats.chat_template import ChatTemplate, Message
+    from vatra.formats.answers import Answer
+    from vatra.formats.chat_template import ChatTemplate, Message, Segment
     from vatra.formats.checkpoint import Checkpoint
     from vatra.models.plan import Plan
 
@@ -289,23 +290,28 @@ class Model:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
         template: ChatTemplate | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
         **values: Any,
     ) -> Steps:
         """The answer to `messages`, each with a "role" and "content".
 
-        What the last call has in common with this one is not evaluated again. `values` are fields
-        of Sampling.
+        `tools` are functions that the model may call, as JSON schemas such as {"type": "function",
+        "function": {"name": ..., "parameters": ...}}: the calls are `tool_calls` of the steps. What
+        the last call has in common with this one is not evaluated again. `values` are fields of
+        Sampling.
         """
         sampling = self._sampling(sampling, values)
         template = template or self.chat_template
-        ids = self.chat_ids(messages, template=template, **dict(template_kwargs or {}))
+        kwargs = {"tools": tools, **dict(template_kwargs or {})}
+        ids, answer = self.chat_prompt(messages, template=template, **kwargs)
         with self._chat_lock:
             busy = self._chat_steps is not None and not self._chat_steps.closed
             session = self._chat if self._chat is not None and not busy else self.session()
             session.sync(ids)
-            steps = session.generate(sampling, max_tokens, [*stop_strings(stop), *template.stop])
+            stops = [*stop_strings(stop), *template.stop]
+            steps = session.generate(sampling, max_tokens, stops, answer)
             if not busy:
                 self._chat, self._chat_steps = session, steps
         return steps
@@ -318,14 +324,36 @@ class Model:
         **kwargs: Any,
     ) -> list[int]:
         """The tokens of a conversation; text from messages never becomes a control token."""
-        from vatra.formats import chat_template
+        from vatra.formats.chat_template import encode
 
+        segments = self._segments(messages, add_generation_prompt, template, kwargs)
+        return encode(segments, self.tokenizer)
+
+    def chat_prompt(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template: ChatTemplate | None = None,
+        **kwargs: Any,
+    ) -> tuple[list[int], Answer]:
+        """The tokens of a conversation that an answer is to follow, and what reads that answer."""
+        from vatra.formats.chat_template import encode
+
+        template = template or self.chat_template
+        segments = self._segments(messages, True, template, {"tools": tools, **kwargs})
+        return encode(segments, self.tokenizer), template.answer(segments, messages, tools)
+
+    def _segments(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool,
+        template: ChatTemplate | None,
+        kwargs: dict[str, Any],
+    ) -> list[Segment]:
         if isinstance(messages, str) or not all(isinstance(m, Mapping) for m in messages):
             wanted = 'a list such as [{"role": "user", "content": "Hello"}]'
             raise UsageError(f"messages: got {messages!r:.80}, wanted {wanted}")
-        template = template or self.chat_template
-        segments = template.render(messages, add_generation_prompt, **kwargs)
-        return chat_template.encode(segments, self.tokenizer)
+        return (template or self.chat_template).render(messages, add_generation_prompt, **kwargs)
 
     def close(self) -> None:
         """End the threads and give the file back; the model can not be used afterwards."""

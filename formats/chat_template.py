@@ -10,14 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vatra.errors import BadFile, UsageError, printable
+from vatra.formats.answer_syntax import syntax_of
+from vatra.formats.answers import Answer
 from vatra.formats.checkpoint import Checkpoint
+from vatra.formats.messages import Message as Message
+from vatra.formats.messages import as_read, as_text
 from vatra.formats.stand_ins import Guard, copied
 from vatra.formats.stand_ins import Segment as Segment
 from vatra.formats.template_process import SHARED, TemplateProcess
 from vatra.formats.tokenizer import Tokenizer
 
 Rendering = tuple[dict[str, Any], dict[str, str]]  # variables, and what stands for what in them
-Message = Mapping[str, Any]  # "role", "content" and whatever else the template knows
 
 KEY = "tokenizer.chat_template"
 MOST_TEMPLATE_BYTES = 256 * 1024
@@ -79,16 +82,39 @@ class ChatTemplate:
     ) -> list[Segment]:
         """The conversation as the model reads it, in pieces.
 
-        `kwargs` are further variables of the template, such as tools or enable_thinking. Raises
-        UsageError where the template says that it can not show these messages, BadFile where it is
-        wrong itself or takes too much.
+        `kwargs` are further variables of the template, such as tools, documents or enable_thinking.
+        An assistant's message may have "reasoning_content" and "tool_calls", whose arguments are a
+        mapping or its JSON text. Raises UsageError where the template says that it can not show
+        these messages, BadFile where it is wrong itself or takes too much.
         """
         given = {"tools": None, "documents": None, **kwargs, "messages": list(messages)}
         try:
-            plain = copied(given)
-            guarded = self._guard.guard(plain)
+            given = copied(given)
         except (TypeError, ValueError) as error:
             raise UsageError(f"messages: {error}") from None
+        given["messages"] = [as_read(message, self.source) for message in given["messages"]]
+        try:
+            return self._segments(given, add_generation_prompt)
+        except BadFile as error:
+            texts = [as_text(message) for message in given["messages"]]
+            if texts == given["messages"] or "TypeError" not in error.what:
+                raise
+            return self._segments({**given, "messages": texts}, add_generation_prompt)
+
+    def answer(
+        self,
+        prompt: Iterable[Segment],
+        messages: Sequence[Message] = (),
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> Answer:
+        """What reads the answer to `prompt`, which was made of `messages` and `tools`."""
+        made = [message.get("tool_calls") for message in messages]
+        calls = sum(len(calls) for calls in made if isinstance(calls, (list, tuple)))
+        text = "".join(segment.text for segment in prompt)
+        return Answer(syntax_of(self.source), tools, text, calls)
+
+    def _segments(self, plain: dict[str, Any], add_generation_prompt: bool) -> list[Segment]:
+        guarded = self._guard.guard(plain)
         names = {**self._names, "add_generation_prompt": add_generation_prompt}
         renderings: list[Rendering] = [(names | plain, {})]
         if not guarded.stand_ins:

@@ -134,6 +134,10 @@ class Tokenizer:
         """Whether the token steers the model and stands for no text."""
         return token in self.vocabulary.control
 
+    def is_hidden(self, token: int) -> bool:
+        """Whether `decode` leaves the token out unless it is asked for special ones."""
+        return token in self._hidden
+
     def _parts(self, text: str, special: bool) -> Iterator[str | int]:
         """The text cut at its special tokens: their ids, and the texts between them."""
         at = 0

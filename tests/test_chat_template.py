@@ -185,7 +185,7 @@ TOOL = {
             "type": "object",
             "properties": {
                 "city": {"type": "string", "description": "the city"},
-                "n": {"type": "integer", "enum": [1, 2]},
+                "n": {"type": "integer", "enum": [1, 2], "description": "days"},
             },
             "required": ["city"],
         },
@@ -196,10 +196,33 @@ CALL = {
     "type": "function",
     "function": {"name": "get_weather", "arguments": {"city": "Paris", "n": 1}},
 }
+TOOL_2 = {
+    "type": "function",
+    "function": {
+        "name": "add_two",
+        "description": "Adds",
+        "parameters": {
+            "type": "object",
+            "properties": {"x": {"type": "array", "items": {"type": "number"}, "description": "x"}},
+        },
+    },
+}
+CALL_2 = {
+    "id": "call12346",
+    "type": "function",
+    "function": {"name": "add_two", "arguments": {"x": [1, 2.5], "what": "é\n<b>"}},
+}
+
+
+def thought(text: str) -> dict[str, str]:
+    """Thinking of a message by the names that transformers gives it."""
+    return {"thinking": text, "reasoning_content": text}
+
+
 CONVERSATIONS: dict[str, dict[str, Any]] = {
     "system": {
         "messages": [
-            {"role": "system", "content": "You are kind."},
+            {"role": "system", "content": "Be kind."},
             {"role": "user", "content": "Hello, wörld! <b>&\n "},
         ]
     },
@@ -222,6 +245,37 @@ CONVERSATIONS: dict[str, dict[str, Any]] = {
         ],
         "tools": [TOOL],
     },
+    "results": {
+        "messages": [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "", "tool_calls": [CALL, CALL_2]},
+            {"role": "tool", "tool_call_id": "call12345", "name": "get_weather", "content": "Sun"},
+            {"role": "tool", "tool_call_id": "call12346", "name": "add_two", "content": "3 <b>"},
+        ],
+        "tools": [TOOL, TOOL_2],
+    },
+    "thinking": {
+        "messages": [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "b", **thought("hm 1")},
+            {"role": "user", "content": "c"},
+            {"role": "assistant", "content": "", "tool_calls": [CALL], **thought("hm 2")},
+            {"role": "tool", "tool_call_id": "call12345", "name": "get_weather", "content": "Sun"},
+        ],
+        "tools": [TOOL],
+        "enable_thinking": True,
+        "thinking": True,
+    },
+    "documents": {
+        "messages": USER,
+        "documents": [{"title": "T", "text": "of x", "id": "1", "data": {}}],
+    },
+    "custom": {
+        "messages": USER,
+        "reasoning_effort": "high",
+        "date_string": "1 May",
+        "thinking": True,
+    },
     "no thinking": {"messages": USER, "enable_thinking": False},
     "finished": {
         "messages": [*USER, {"role": "assistant", "content": "yes"}],
@@ -242,33 +296,216 @@ def published(path: Path) -> ChatTemplate:
     return ChatTemplate(source, "<s>", "</s>", path=path.name, control=control)
 
 
+# Variables that a template wants beside the usual ones.
+WANTED: dict[str, dict[str, Any]] = {
+    "fireworks-ai-llama-3-firefunction-v2": {"functions": "[]", "datetime": "now"}
+}
+# What Hugging Face's rendering can be given only by those who know the template.
+THEIR_MESSAGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "meetkai-functionary-medium-v3.2": lambda message: json.loads(
+        json.dumps(message), object_hook=lambda o: o | {"arguments": json.dumps(o["arguments"], ensure_ascii=False)} if "arguments" in o else o
+    ),
+    "upstage-Solar-Open-100B": lambda message: message | {"reasoning": message.get("thinking")},
+    "mistralai-Ministral-3-14B-Reasoning-2512": lambda message: message | {
+        "content": [
+            {"type": "thinking", "thinking": message["thinking"]},
+            *([{"type": "text", "text": message["content"]}] if message["content"] else []),
+        ]
+    } if "thinking" in message else message,
+}  # fmt: skip
+# What each published template refuses, and Hugging Face's rendering too: see LETTERS.
+REFUSED: dict[str, str] = {
+    "Apertus-8B-Instruct": "p",
+    "Bielik-11B-v3.0-Instruct": "p",
+    "ByteDance-Seed-OSS": "p",
+    "Kimi-K2-Instruct": "crh",
+    "Kimi-K2-Thinking": "crh",
+    "MiMo-VL": "p",
+    "Mistral-Small-3.2-24B-Instruct-2506": "c",
+    "NVIDIA-Nemotron-Nano-v2": "p",
+    "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use": "p",
+    "NousResearch-Hermes-3-Llama-3.1-8B-tool_use": "p",
+    "Qwen-QwQ-32B": "p",
+    "Qwen-Qwen2.5-7B-Instruct": "p",
+    "Qwen-Qwen3-0.6B": "p",
+    "Qwen3-Coder": "p",
+    "deepseek-ai-DeepSeek-R1-Distill-Llama-8B": "p",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": "p",
+    "deepseek-ai-DeepSeek-V3.1": "p",
+    "deepseek-ai-DeepSeek-V3.2": "p",
+    "google-gemma-2-2b-it": "sTcrh",
+    "ibm-granite-granite-3.3-2B-Instruct": "p",
+    "inclusionai-ling-3.0-flash": "p",
+    "llama-cpp-deepseek-r1": "tcrhp",
+    "meetkai-functionary-medium-v3.1": "p",
+    "meetkai-functionary-medium-v3.2": "p",
+    "meta-llama-Llama-3.1-8B-Instruct": "r",
+    "meta-llama-Llama-3.2-3B-Instruct": "r",
+    "meta-llama-Llama-3.3-70B-Instruct": "r",
+    "microsoft-Phi-3.5-mini-instruct": "p",
+    "mistralai-Ministral-3-14B-Reasoning-2512": "c",
+    "mistralai-Mistral-Nemo-Instruct-2407": "cp",
+    "openai-gpt-oss-120b": "p",
+    "upstage-Solar-Open-100B": "p",
+}
+# What of a conversation each shows: s a system message, t tools, c calls, r results of tools, h the
+# thinking before a call, H that of an earlier answer, d documents, e enable_thinking.
+SHOWN: dict[str, str] = {
+    "Apertus-8B-Instruct": "stcre",
+    "Apriel-1.6-15b-Thinker-fixed": "stcr",
+    "Bielik-11B-v3.0-Instruct": "stcrhHe",
+    "ByteDance-Seed-OSS": "stcrhH",
+    "Cohere2MoE": "stcrhHd",
+    "CohereForAI-c4ai-command-r-plus-tool_use": "stcr",
+    "CohereForAI-c4ai-command-r7b-12-2024-tool_use": "stcrhde",
+    "GLM-4.6": "stcrhe",
+    "GLM-4.7-Flash": "stcrhe",
+    "GigaChat3-10B-A1.8B": "stcr",
+    "GigaChat3.1-10B-A1.8B": "stcr",
+    "HuggingFaceTB-SmolLM3-3B": "sre",
+    "Kimi-K2-Instruct": "st",
+    "Kimi-K2-Thinking": "st",
+    "Kimi-K3": "stcrhH",
+    "LFM2-8B-A1B": "str",
+    "LFM2.5-8B-A1B": "stcrh",
+    "LFM2.5-Instruct": "str",
+    "MiMo-VL": "stcr",
+    "MiniMax-M1": "stcr",
+    "MiniMax-M2": "stcrh",
+    "MiniMax-M3": "stcrhH",
+    "Mistral-Small-3.2-24B-Instruct-2506": "stcr",
+    "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": "stcrhe",
+    "NVIDIA-Nemotron-Nano-v2": "stcr",
+    "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use": "stcr",
+    "NousResearch-Hermes-3-Llama-3.1-8B-tool_use": "stcr",
+    "Qwen-QwQ-32B": "stcre",
+    "Qwen-Qwen2.5-7B-Instruct": "stcr",
+    "Qwen-Qwen3-0.6B": "stcrhe",
+    "Qwen3-Coder": "stcr",
+    "Qwen3.5-4B": "stcrhe",
+    "Reka-Edge": "stcrhe",
+    "Spark2.5": "stcrhHe",
+    "StepFun3.5-Flash": "stcrh",
+    "deepseek-ai-DeepSeek-R1-Distill-Llama-8B": "sr",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": "scre",
+    "deepseek-ai-DeepSeek-V3.1": "scre",
+    "deepseek-ai-DeepSeek-V3.2": "stcrhe",
+    "deepseek-ai-DeepSeek-V4-Flash-0731": "stcrhHe",
+    "deepseek-ai-DeepSeek-V4": "stcrhHe",
+    "fireworks-ai-llama-3-firefunction-v2": "scr",
+    "google-gemma-2-2b-it": "",
+    "google-gemma-4-31B-it-interleaved": "stcrhe",
+    "google-gemma-4-31B-it": "stcrhe",
+    "ibm-granite-granite-3.3-2B-Instruct": "strd",
+    "ibm-granite-granite-4.0": "stcrd",
+    "ibm-granite-granite-4.1": "stcrd",
+    "inclusionai-ling-3.0-flash": "stcrhHe",
+    "llama-cpp-deepseek-r1": "s",
+    "llama-cpp-rwkv-world": "se",
+    "meetkai-functionary-medium-v3.1": "stcr",
+    "meetkai-functionary-medium-v3.2": "stcr",
+    "meta-llama-Llama-3.1-8B-Instruct": "stcr",
+    "meta-llama-Llama-3.2-3B-Instruct": "stcr",
+    "meta-llama-Llama-3.3-70B-Instruct": "stcr",
+    "microsoft-Phi-3.5-mini-instruct": "s",
+    "mistralai-Ministral-3-14B-Reasoning-2512": "stcrhH",
+    "mistralai-Mistral-Nemo-Instruct-2407": "stcr",
+    "moonshotai-Kimi-K2": "stcr",
+    "muse-glimmer": "stcrhH",
+    "openai-gpt-oss-120b": "stcrh",
+    "openbmb-MiniCPM5-1B": "stcrhe",
+    "poolside-Laguna-S-2.1": "stcrhHe",
+    "poolside-Laguna-XS-2.1": "stcrhHe",
+    "poolside-Laguna-XS.2": "stcrhHe",
+    "tencent-Hy3": "stcrhH",
+    "unsloth-Apriel-1.5": "stcr",
+    "unsloth-mistral-Devstral-Small-2507": "stcr",
+    "upstage-Solar-Open-100B": "stcrh",
+}
+LETTERS = dict(zip(CONVERSATIONS, "suTtcrhdCnfp", strict=True))
+
+
+def as_theirs(stem: str, given: dict[str, Any]) -> dict[str, Any]:
+    change = THEIR_MESSAGES.get(stem, dict)
+    return given | {"messages": [change(message) for message in given["messages"]]}
+
+
+def compared(path: Path) -> tuple[str, str]:
+    """What a template refuses and shows; all it writes is what Hugging Face's rendering does."""
+    theirs, template = hugging_face(path.read_text(encoding="utf-8")), published(path)
+    refused, texts = "", dict.fromkeys(CONVERSATIONS, "")
+    for kind, given in CONVERSATIONS.items():
+        given = given | WANTED.get(path.stem, {})
+        try:
+            expected = theirs(**as_theirs(path.stem, given))
+        except TypeError as error:
+            if "'NoneType' object is not iterable" in str(error):  # some want tools, or documents
+                given = {"tools": [], "documents": []} | given
+            try:
+                expected = theirs(**as_theirs(path.stem, given))
+            except Exception:
+                expected = ""
+        except Exception:
+            expected = ""
+        if not expected:
+            refused += LETTERS[kind]
+            with pytest.raises((BadFile, UsageError)):
+                template.render(**given)
+            continue
+        segments = template.render(**given)
+        texts[kind] = "".join(segment.text for segment in segments)
+        assert texts[kind] == expected, (path.name, kind)
+        assert len(segments) == 1, (path.name, kind)
+    looks = {
+        "s": ("Be kind.", "system"), "t": ("get_weather", "tools"),
+        "c": ("Paris", "calls", "thinking"), "r": ("Sun", "results", "thinking"),
+        "h": ("hm 2", "thinking"), "H": ("hm 1", "thinking"), "d": ("of x", "documents"),
+    }  # fmt: skip
+    shown = [c for c, (what, *kinds) in looks.items() if any(what in texts[kind] for kind in kinds)]
+    thinking = text(template, USER, **WANTED.get(path.stem, {}), enable_thinking=True)
+    return refused, "".join(shown) + ("e" if texts["no thinking"] != thinking else "")
+
+
 def test_published_templates(shared: Path) -> None:
     paths = sorted((shared / "templates").glob("*.jinja"))
     assert len(paths) == 70
-    equal = dict.fromkeys(CONVERSATIONS, 0)
-    for path in paths:
+    found = {path.stem: compared(path) for path in paths}
+    assert {stem: refused for stem, (refused, _) in found.items() if refused} == REFUSED
+    assert {stem: shown for stem, (_, shown) in found.items()} == SHOWN
+
+
+def test_our_idea_of_hugging_faces_rendering(shared: Path) -> None:
+    """`hugging_face` renders as the function in transformers itself."""
+    theirs = pytest.importorskip(
+        "transformers.utils.chat_template_utils", reason="needs transformers"
+    )
+    n_equal = 0
+    for path in sorted((shared / "templates").glob("*.jinja")):
         source = path.read_text(encoding="utf-8")
-        template = published(path)
-        theirs = hugging_face(source)
-        for kind, given in CONVERSATIONS.items():
+        if "from_json" in source:
+            continue  # which transformers lacks, so that they fail there
+        ours = hugging_face(source)
+        for given in CONVERSATIONS.values():
+            variables = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "", "pad_token": ""}
+            variables |= {"add_generation_prompt": True} | WANTED.get(path.stem, {}) | given
+            conversation = variables.pop("messages")
             try:
-                expected = theirs(**given)
+                (expected,), _ = theirs.render_jinja_template(
+                    [conversation], chat_template=source, **variables
+                )
             except Exception:
-                continue  # some refuse a system message, others want variables of their own
-            segments = template.render(**given)
-            assert "".join(s.text for s in segments) == expected, (path.name, kind)
-            assert len(segments) == 1, (path.name, kind)
-            equal[kind] += 1
-    assert equal == dict.fromkeys(CONVERSATIONS, 65) | {
-        "user": 66, "tools": 67, "no thinking": 66, "finished": 66, "calls": 60, "parts": 44
-    }  # fmt: skip
+                with pytest.raises(Exception):  # noqa: B017 - each has errors of its own
+                    ours(**(WANTED.get(path.stem, {}) | given))
+                continue
+            assert ours(**(WANTED.get(path.stem, {}) | given)) == expected
+            n_equal += 1
+    assert n_equal > 700
 
 
 def test_every_published_template_renders(shared: Path) -> None:
     for path in sorted((shared / "templates").glob("*.jinja")):
         # One of them, of a model for calling functions, always wants this variable.
-        functions = {"functions": "", "datetime": ""} if "firefunction" in path.name else {}
-        assert "hello" in text(published(path), **functions), path.name
+        assert "hello" in text(published(path), **WANTED.get(path.stem, {})), path.name
 
 
 def test_published_templates_keep_messages_harmless(shared: Path) -> None:
@@ -287,6 +524,115 @@ def test_published_templates_keep_messages_harmless(shared: Path) -> None:
             segments = template.render(said_so)
             assert "".join(s.text for s in segments) == theirs(messages=said_so), (path.name, said)
             assert in_control(segments, control) == meant, (path.name, said)
+
+
+def hostile_conversation(said: str) -> dict[str, Any]:
+    """Everything about tools but the roles says `said`."""
+    name = f"get {said}"
+    function = {
+        "name": name, "description": said,
+        "parameters": {"type": "object", "properties": {said: {"type": "string", "description": said}}},
+    }  # fmt: skip
+    call = {
+        "id": "call12345", "type": "function",
+        "function": {"name": name, "arguments": {f"a {said}": said, "list": [said]}},
+    }  # fmt: skip
+    return {
+        "messages": [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "", "tool_calls": [call], **thought(said)},
+            {"role": "tool", "tool_call_id": "call12345", "name": name, "content": said},
+        ],
+        "tools": [{"type": "function", "function": function}],
+        "enable_thinking": True,
+        "thinking": True,
+    }
+
+
+# They write < as &lt;, or it between other marks: not where another sign stands for it.
+LOOKS_FOR_SIGNS = {
+    "meetkai-functionary-medium-v3.1",
+    "mistralai-Ministral-3-14B-Reasoning-2512",
+    "openbmb-MiniCPM5-1B",
+}
+
+
+def test_published_templates_keep_tools_harmless(shared: Path) -> None:
+    """Control tokens in names, arguments, results and thinking: no token more than without them."""
+    n_templates = 0
+    for path in sorted((shared / "templates").glob("*.jinja")):
+        source = path.read_text(encoding="utf-8")
+        control = sorted({"<s>", "</s>", *re.findall(CONTROL, source)})
+        template, theirs = published(path), hugging_face(source)
+        wanted: dict[str, Any] = WANTED.get(path.stem, {})
+        try:
+            theirs(**as_theirs(path.stem, hostile_conversation("x")), **wanted)
+        except Exception:
+            continue
+        n_templates += 1
+        meant = in_control(template.render(**hostile_conversation("x"), **wanted), control)
+        for said in (" ".join(control), f"a{control[0]}", f"{control[-1]}b"):
+            given = hostile_conversation(said)
+            segments = template.render(**given, **wanted)
+            shown = "".join(s.text for s in segments)
+            expected = theirs(**as_theirs(path.stem, given), **wanted)
+            assert shown == expected or path.stem in LOOKS_FOR_SIGNS, (path.name, said)
+            assert in_control(segments, control) == meant, (path.name, said)
+    assert n_templates > 60
+
+
+def test_arguments_may_be_json_text(shared: Path) -> None:
+    def as_text(messages: list[dict[str, Any]]) -> Any:
+        return THEIR_MESSAGES["meetkai-functionary-medium-v3.2"](messages)  # type: ignore[arg-type]
+
+    for path in sorted((shared / "templates").glob("*.jinja")):
+        given = CONVERSATIONS["calls"] | WANTED.get(path.stem, {})
+        if set(REFUSED.get(path.stem, "")) & {"c"}:
+            continue
+        expected = text(published(path), **given)
+        assert text(published(path), **given | {"messages": as_text(given["messages"])}) == expected
+
+
+def test_arguments_that_are_no_json() -> None:
+    source = "{{ messages[0].tool_calls[0].function.arguments }}"
+    for arguments in ("{", "[1]", "1", ""):
+        call = {"function": {"name": "f", "arguments": arguments}}
+        assert show(source, [{"role": "assistant", "tool_calls": [call]}]) == arguments
+
+
+def test_odd_messages_are_left_alone() -> None:
+    for odd in (
+        [1],
+        ["x"],
+        [None],
+        [{"tool_calls": 1}],
+        [{"tool_calls": [1]}],
+        [{"tool_calls": [{"function": 1}]}],
+    ):
+        assert show("{{ messages }}", odd) == str(odd)
+
+
+def test_thinking_is_given_by_the_name_that_a_template_reads() -> None:
+    message = {"role": "assistant", "content": "b", "reasoning_content": "a"}
+    assert show("{{ messages[0].thinking }}", [message]) == "a"
+    assert show("{{ messages[0].reasoning }}", [message]) == "a"
+    assert show("{{ messages[0].reasoning }}{{ reasoning_content }}", [message]) == ""
+    assert (
+        show("{{ messages[0].reasoning_content }}", [{"role": "assistant", "thinking": "a"}]) == "a"
+    )
+
+
+def test_gpt_oss_thinks_and_talks_before_a_call(shared: Path) -> None:
+    template = published(shared / "templates" / "openai-gpt-oss-120b.jinja")
+    said = {
+        "role": "assistant",
+        "content": "I look.",
+        "reasoning_content": "hm",
+        "tool_calls": [CALL],
+    }
+    shown = text(template, [*USER, said], tools=[TOOL])
+    assert "<|channel|>analysis<|message|>hm\n\nI look.<|end|>" in shown
+    assert '<|message|>{"city": "Paris", "n": 1}<|call|>' in shown
 
 
 def in_control(segments: list[Segment], control: list[str]) -> list[str]:
