@@ -37,7 +37,7 @@ def command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
-    """Show what a model file holds, whether it runs, and what memory it will take."""
+    """Show what a file holds, whether it runs, and its memory."""
     if architectures:
         from vatra import models
 

@@ -3,22 +3,32 @@
 A rule is a list of patterns, each applied to every piece the ones before it left: what a pattern
 matches is a piece, and so is what lies between two matches. The patterns are those of the models'
 own `tokenizer.json` files; a new name is one line of `_NAMES`.
+
+The words are llama.cpp's, but for what its regular expressions cannot say: it takes letters beyond
+ASCII (in tiny-aya, youtu and kimi-k2 all letters) for upper and lower case at once, keeps marks out
+of the words of tekken, gpt-4o and kimi-k2, counts the threes of tiny-aya beside letters too, takes
+ASCII digits only for the threes of superbpe, joins a control character to the number after it in
+afmoe, whose ideographs it begins at U+8C48, and has no spaces beyond ASCII in the ranges of
+deepseek-llm and deepseek-coder. There a model's own pattern counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 
 import regex
+
+from vatra.formats.words import WordCache
 
 _CONTRACTION = r"'(?:[sS]|[tT]|[rR][eE]|[vV][eE]|[mM]|[lL][lL]|[dD])"
 _WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 _SIGNS = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
 _SPACE = r"\s*[\r\n]+|\s+(?!\S)|\s+"
-_UPPER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
-_LOWER = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_UPPER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}"
+_LOWER = r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
 _ASCII_SIGN_WORD = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"
 _SIGN_WORD = r"[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
 _CHINESE_JAPANESE = r"[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
@@ -45,14 +55,18 @@ _CASED_LETTERS = (
 )
 # Groups of three counted from the right end; matched backwards, so that long runs stay linear.
 _THREES = r"(?r)\p{N}{1,3}"
+_DECIMAL_THREES = r"(?r)\d{1,3}(?:\b|\G)"
 
 
-def _cased_words(contraction: str, numbers: str) -> str:
-    """Words cut where lower case turns into upper case."""
+def _cased_words(
+    contraction: str, numbers: str, without: str = "", after_signs: str = r"[\r\n/]*"
+) -> str:
+    """Words cut where lower case turns into upper case; `without`: no letters of these."""
     lead = r"[^\r\n\p{L}\p{N}]?"
+    upper, lower = f"[{_UPPER}{without}]", f"[{_LOWER}{without}]"
     return (
-        f"{lead}{_UPPER}*{_LOWER}+{contraction}|{lead}{_UPPER}+{_LOWER}*{contraction}"
-        rf"|{numbers}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACE}"
+        f"{lead}{upper}*{lower}+{contraction}|{lead}{upper}+{lower}*{contraction}"
+        rf"|{numbers}| ?[^\s\p{{L}}\p{{N}}]+{after_signs}|{_SPACE}"
     )
 
 
@@ -60,7 +74,11 @@ _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)
 _LLAMA3 = rf"{_CONTRACTION}|{_WORD}|\p{{N}}{{1,3}}|{_SIGNS}|{_SPACE}"
 _QWEN2 = rf"{_CONTRACTION}|{_WORD}|\p{{N}}|{_SIGNS}|{_SPACE}"
 _GPT4O = _cased_words(f"(?:{_CONTRACTION})?", r"\p{N}{1,3}")
+_KIMI_K2 = r"(?V1)\p{Han}+|" + _cased_words(
+    f"(?:{_CONTRACTION})?", r"\p{N}{1,3}", without=r"--\p{Han}", after_signs=r"[\r\n]*"
+)
 _DEEPSEEK3 = rf"{_ASCII_SIGN_WORD}|{_SIGN_WORD}| ?[\p{{P}}\p{{S}}]+[\r\n]*|{_SPACE}"
+_LINES = r"[^\n]+|[\n]+"
 _NOT_STOP = r" ?[^(\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+"
 
 _PATTERNS: dict[str, tuple[str, ...]] = {
@@ -100,7 +118,7 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     "viking": (_NOT_STOP, r"\p{N}"),
     "tekken": (_cased_words("", r"\p{N}"),),
     "gpt-4o": (_GPT4O,),
-    "tiny-aya": (_THREES, _GPT4O),
+    "tiny-aya": (_DECIMAL_THREES, _GPT4O),
     "afmoe": (_THREES, _ASIAN, _DEEPSEEK3),
     "superbpe": (r"\p{N}+", r"(?r)\d{3}"),
     "minicpm5": (
@@ -125,7 +143,10 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         r"| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+",
     ),
     "ufakzeka": (rf"{_WORD}|\p{{N}}|{_SIGNS}|{_SPACE}",),
-    "laguna": (r"[^\n]+|[\n]+", _QWEN2),
+    "laguna": (_LINES, _QWEN2),
+    "lines": (_LINES,),
+    "whitespace": (r"\S+",),
+    "kimi-k2": (_KIMI_K2,),
     "jais-2": (
         rf"{_CONTRACTION}|{_WORD}|\p{{N}}{{1,3}}|{_SIGNS}|\s*[\r\n]+|\s{{512}}(?!\S)|\s{{256}}(?!\S)"
         r"|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)"
@@ -151,7 +172,10 @@ _NAMES: dict[str, str] = {
     "bloom": "bloom poro-chat gpt3-finnish",
     "viking": "viking",
     "tekken": "tekken",
-    "gpt-4o": "gpt-4o llama4 kanana2 talkie minimax-m2",
+    "gpt-4o": "gpt-4o llama4 kanana2 talkie minimax-m2 granite-embed-multi-97m",
+    "kimi-k2": "kimi-k2",
+    "lines": "gemma4 granite-embed-multi-311m sarvam-moe",
+    "whitespace": "whitespace",
     "tiny-aya": "tiny_aya cohere2moe",
     "afmoe": "afmoe",
     "superbpe": "superbpe",
@@ -169,40 +193,71 @@ _LLAMA3_NAMES = {
     "jina-v5-nano",
 }
 # A word that is a token as a whole is taken before any merge is tried.
-_WHOLE_WORDS = _LLAMA3_NAMES | {"glm4", "glm5", "tekken", "youtu", "minicpm5"}
+_WHOLE_WORDS = _LLAMA3_NAMES | {
+    *("glm4", "glm5", "tekken", "youtu", "minicpm5", "granite-embed-multi-97m"),
+}
+_GEMMA4 = {"gemma4", "granite-embed-multi-311m"}  # where so are line breaks, and no other words
 # A text begins with BOS, unless the file says otherwise.
-_BOS = _LLAMA3_NAMES | {"tekken", "chameleon"}
+_BOS = _LLAMA3_NAMES | {"tekken", "chameleon"} | _GEMMA4
+# Merges join characters, not the bytes of their UTF-8.
+_SPACED = _GEMMA4 | {"sarvam-moe"}  # and U+2581 stands for a space
+_CHARACTERS = _SPACED | {"whitespace"}
+_NO_MERGES = {"kimi-k2"}  # the file may come without any
 
 
 @dataclass(frozen=True)
 class PreTokenizer:
-    """One rule: the patterns in order, and what else hangs on the name of the pre-tokenizer."""
+    """One rule: the patterns in order, and what else hangs on the name of the pre-tokenizer.
+
+    `whole_words` (a pattern): such a word is taken before any merge is tried, if it is a token.
+    `characters`: merges join characters, not the bytes of their UTF-8; `spaced`: and there U+2581
+    stands for a space. `needs_bos`: the model fails without BOS, whatever the file says.
+    """
 
     name: str
     patterns: tuple[str, ...]
-    whole_words: bool = False
-    add_bos: bool = False
+    whole_words: str | None
+    add_bos: bool
+    needs_bos: bool
+    characters: bool
+    spaced: bool
+    needs_merges: bool
 
     def splitter(self) -> Callable[[str], list[str]]:
         """A function that cuts a text into its words; joined, they are the text again."""
         compiled = [regex.compile(f"({pattern})") for pattern in self.patterns]
+        if len(compiled) < 3:
+            return partial(_split, compiled)
+        # What two patterns leave is short and comes again.
+        pieces = WordCache(partial(_split, compiled[2:]))
+        return lambda text: list(
+            chain.from_iterable(map(pieces.__getitem__, _split(compiled[:2], text)))
+        )
 
-        def split(text: str) -> list[str]:
-            pieces = [text]
-            for pattern in compiled:
-                if pattern.flags & regex.REVERSE:
-                    pieces = [p for piece in pieces for p in reversed(pattern.split(piece)) if p]
-                else:
-                    pieces = [p for piece in pieces for p in pattern.split(piece) if p]
-            return pieces
 
-        return split
+def _split(compiled: list[regex.Pattern[str]], text: str) -> list[str]:
+    pieces = [text]
+    for pattern in compiled:
+        if pattern.flags & regex.REVERSE:
+            pieces = [p for piece in pieces for p in reversed(pattern.split(piece)) if p]
+        else:
+            pieces = [p for piece in pieces for p in pattern.split(piece) if p]
+    return pieces
 
 
 @cache
 def _table() -> dict[str, PreTokenizer]:
     return {
-        name: PreTokenizer(name, _PATTERNS[rule], name in _WHOLE_WORDS, name in _BOS)
+        name: PreTokenizer(
+            name=name,
+            patterns=_PATTERNS[rule],
+            whole_words=".*" if name in _WHOLE_WORDS else r"\n*" if name in _GEMMA4 else None,
+            add_bos=name in _BOS,
+            needs_bos=name in _GEMMA4,
+            characters=name in _CHARACTERS,
+            spaced=name in _SPACED,
+            needs_merges=name not in _NO_MERGES,
+        )
         for rule, names in _NAMES.items()
         for name in names.split()
     }

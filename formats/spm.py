@@ -5,61 +5,34 @@ from __future__ import annotations
 from functools import partial
 from itertools import chain
 
-import numpy as np
-import regex
-
+from vatra.formats.algorithm import Algorithm
 from vatra.formats.checkpoint import Checkpoint
 from vatra.formats.merges import merge
-from vatra.formats.vocabulary import PREFIX, SPACE, TokenType, Vocabulary, numbers
-from vatra.formats.words import WordCache
+from vatra.formats.vocabulary import PREFIX, SPACE, Vocabulary, scores, spaced_piece
+from vatra.formats.words import WordCache, before_spaces
 
 
-class SentencePiece:
+class SentencePiece(Algorithm):
     """Text to ids for `tokenizer.ggml.model = llama`."""
 
     add_bos = True
-    add_sep = False
-    space_prefix = True
 
     def __init__(self, vocabulary: Vocabulary, checkpoint: Checkpoint) -> None:
         self._vocabulary = vocabulary
-        n = len(vocabulary)
-        scores = numbers(checkpoint, "scores", n, "iuf")
-        if scores is None:
-            scores = np.zeros(n, np.float32)
-        if np.isnan(scores).any():
-            i = int(np.flatnonzero(np.isnan(scores))[0])
-            raise checkpoint.bad(PREFIX + "scores", f"element {i} is not a number")
+        self.leading_space = checkpoint.get(PREFIX + "add_space_prefix", bool, True)
         # The best score is merged first; equal ones from the left.
-        costs = (-scores.astype(np.float64)).tolist()
+        costs = (-scores(checkpoint, len(vocabulary))).tolist()
         word_costs = {text: costs[i] for text, i in vocabulary.words.items()}
-        # No merge can join two characters that no token has side by side. Where one of them is the
-        # space, text can be cut there and each word remembered, without changing any id.
-        joined = {
-            left
-            for text in vocabulary.words
-            if SPACE in text[1:]
-            for left, right in zip(text, text[1:], strict=False)
-            if right == SPACE and left != SPACE
-        }
-        crossing = "".join(map(regex.escape, sorted(joined)))
-        self._cut = regex.compile(f"(?<=[^{SPACE}{crossing}])(?={SPACE})")
+        self._cut = before_spaces(SPACE, vocabulary.words)
         self._words = WordCache(partial(_encode_word, vocabulary, word_costs))
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text without special tokens."""
-        words = self._cut.split(text.replace(" ", SPACE))
+    def encode(self, text: str, begins: bool) -> list[int]:
+        prefix = SPACE if self.leading_space and begins else ""
+        words = self._cut(prefix + text.replace(" ", SPACE))
         return list(chain.from_iterable(map(self._words.__getitem__, words)))
 
     def piece(self, token: int) -> bytes:
-        """What one token adds to a text."""
-        text = self._vocabulary.texts[token]
-        kind = self._vocabulary.types[token]
-        if kind == TokenType.BYTE:
-            return bytes((int(text[3:5], 16),))
-        if kind != TokenType.USER_DEFINED:
-            text = text.replace(SPACE, " ")
-        return text.encode("utf-8", "surrogateescape")
+        return spaced_piece(self._vocabulary, token)
 
 
 def _encode_word(vocabulary: Vocabulary, costs: dict[str, float], word: str) -> tuple[int, ...]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from vatra.errors import UsageError
-from vatra.formats.bpe import BytePairs
+from vatra.formats.algorithm import Algorithm
+from vatra.formats.bpe import BytePairs, WhitespaceWords
 from vatra.formats.checkpoint import Checkpoint
+from vatra.formats.dna import HybridDna
+from vatra.formats.plamo2 import Plamo2
+from vatra.formats.rwkv import LongestBytes
 from vatra.formats.special_tokens import SpecialTokens
 from vatra.formats.spm import SentencePiece
+from vatra.formats.ugm import Unigram
 from vatra.formats.vocabulary import PREFIX, Vocabulary, as_checkpoint
 from vatra.formats.vocabulary import read as read_vocabulary
 from vatra.formats.wpm import WordPiece
@@ -19,26 +24,16 @@ from vatra.formats.wpm import WordPiece
 _ASCII_SPACE = " \t\n\v\f\r"
 
 
-class Algorithm(Protocol):
-    """One tokenizer model: a text without special tokens to ids, and a token to bytes.
-
-    The rest is what it does where the file is silent: BOS before a text, SEP after it, and a space
-    before its first word.
-    """
-
-    add_bos: bool
-    add_sep: bool
-    space_prefix: bool
-
-    def __init__(self, vocabulary: Vocabulary, checkpoint: Checkpoint) -> None: ...
-    def encode(self, text: str) -> list[int]: ...
-    def piece(self, token: int) -> bytes: ...
-
-
 _ALGORITHMS: dict[str, type[Algorithm]] = {
     "llama": SentencePiece,
     "gpt2": BytePairs,
     "bert": WordPiece,
+    "t5": Unigram,
+    "rwkv": LongestBytes,
+    "plamo2": Plamo2,
+    "gemma4": BytePairs,
+    "hybriddna": HybridDna,
+    "whitespace": WhitespaceWords,
 }
 
 
@@ -62,10 +57,10 @@ class Tokenizer:
 
         flag = partial(_flag, checkpoint, vocabulary)
         self.add_bos = flag("add_bos_token", self._algorithm.add_bos, self.bos_id)
-        self.add_eos = flag("add_eos_token", False, self.eos_id)
+        if self._algorithm.needs_bos and self.bos_id is not None:
+            self.add_bos = True
+        self.add_eos = flag("add_eos_token", self._algorithm.add_eos, self.eos_id)
         self.add_sep = self._algorithm.add_sep and flag("add_sep_token", True, self.sep_id)
-        prefix = checkpoint.get(PREFIX + "add_space_prefix", bool, True)
-        self.add_space_prefix = self._algorithm.space_prefix and prefix
         self.warnings = tuple(vocabulary.warnings)
 
         texts = vocabulary.texts
@@ -94,8 +89,7 @@ class Tokenizer:
                 ids.append(part)
                 after_special = True
             else:
-                prefix = " " if self.add_space_prefix and after_special else ""
-                ids += self._algorithm.encode(prefix + part)
+                ids += self._algorithm.encode(part, after_special)
                 after_special = False
         if bos is not False:
             if self.add_eos and self.eos_id is not None:
@@ -119,8 +113,7 @@ class Tokenizer:
         `continues`: the ids go on after a text, so that a space in front of the first one is kept.
         """
         hidden = frozenset() if special else self._hidden
-        drops_space = not continues and (self.add_space_prefix or self.model == "bert")
-        return TextStream(self, hidden, drops_space)
+        return TextStream(self, hidden, self._algorithm.leading_space and not continues)
 
     def piece(self, token: int) -> bytes:
         """The bytes one token stands for; of a control token its name, as in `<|im_end|>`."""

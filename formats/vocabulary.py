@@ -41,7 +41,15 @@ _DEFAULT_IDS: dict[str, dict[str, int]] = {
     "llama": {"bos": 1, "eos": 2, "unknown": 0},
     "gpt2": {"bos": 11, "eos": 11},
     "bert": {"bos": 101, "unknown": 100, "seperator": 102, "padding": 0, "mask": 103},
+    "t5": {"eos": 1, "unknown": 2, "padding": 0},
+    "rwkv": {},
+    "plamo2": {"bos": 1, "eos": 2, "unknown": 0, "padding": 3},
+    "gemma4": {},
+    "hybriddna": {"bos": 11, "eos": 11},
+    "whitespace": {"bos": 11, "eos": 11},
 }
+# Those whose tokens of type BYTE are named <0x00> ... <0xFF>.
+_BYTE_NAMES = ("llama", "t5", "plamo2", "gemma4")
 _ID_KEYS = (
     *("bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "mask"),
     *("fim_pre", "fim_suf", "fim_mid", "fim_pad", "fim_rep", "fim_sep"),
@@ -77,7 +85,7 @@ _END_TEXTS = (
     *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>"),
     *("<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]"),
     *("<|end_of_text|>", "<end_of_utterance>", "<eos>", "<\uff5cend\u2581of\u2581sentence\uff5c>"),
-    "[e~[",
+    *("<turn|>", "<|tool_response>", "[e~["),
 )
 _END_ROLES = ("eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep")
 # In vocabularies with all of these, <|end|> closes one message of an answer and not the answer.
@@ -86,6 +94,8 @@ _MESSAGE_FORMATS = (
     ("<|call|>", "<|flush|>"),
     ("<|calls|>", "<|flush|>"),
 )
+# Beside one of these, </s> is a word like others.
+_OTHER_ENDS = ("<|tool_response>", "<|plamo:eos|>")
 # Control tokens that carry the structure of an answer, and so belong to its text.
 _STRUCTURE_TEXTS = ("<|channel|>", "<|message|>", "<|start|>", "<|constrain|>")
 
@@ -142,7 +152,8 @@ def read(checkpoint: Checkpoint) -> Vocabulary:
     """The vocabulary of a file; UnsupportedFile for a tokenizer model without code here."""
     model = checkpoint.get(PREFIX + "model", str, None)
     if model not in _DEFAULT_IDS:
-        what = "has no tokenizer" if model is None else f"tokenizer model {model!r} is not known"
+        none = model in (None, "no_vocab", "none")
+        what = "has no tokenizer" if none else f"tokenizer model {model!r} is not known"
         known = ", ".join(_DEFAULT_IDS)
         raise UnsupportedFile(checkpoint.path, f"{what}; known: {known}", field=PREFIX + "model")
 
@@ -162,7 +173,7 @@ def read(checkpoint: Checkpoint) -> Vocabulary:
     warnings: list[str] = []
     byte_ids: dict[int, int] = {}
     byte_like: set[int] = set()
-    if model == "llama":
+    if model in _BYTE_NAMES:
         byte_ids = _byte_ids(checkpoint, texts, types, ids)
         byte_like = set(byte_ids.values())
     if types is None:
@@ -177,8 +188,11 @@ def read(checkpoint: Checkpoint) -> Vocabulary:
             role[name] = found[0]
             control.add(found[0])
     ending = {ids[text] for text in _END_TEXTS if text in ids}
-    control |= ending
     ending |= {role[name] for name in _END_ROLES if name in role}
+    if any(ids.get(text) in ending for text in _OTHER_ENDS):
+        ending.discard(ids.get("</s>", -1))
+        control.discard(ids.get("</s>", -1))
+    control |= {ids[text] for text in _END_TEXTS if ids.get(text) in ending}
     visible = {ids[text] for text in _STRUCTURE_TEXTS if text in ids} & control
     if "<|end|>" in ids and any(all(t in ids for t in both) for both in _MESSAGE_FORMATS):
         ending.discard(ids["<|end|>"])
@@ -220,6 +234,28 @@ def numbers(checkpoint: Checkpoint, name: str, n: int, kinds: str) -> Any:
     return values[:n]
 
 
+def scores(checkpoint: Checkpoint, n: int) -> Any:
+    """The tokens' scores as float64, zeros where the file has none; BadFile for a NaN."""
+    found = numbers(checkpoint, "scores", n, "iuf")
+    if found is None:
+        return np.zeros(n)
+    if np.isnan(found).any():
+        i = int(np.flatnonzero(np.isnan(found))[0])
+        raise checkpoint.bad(PREFIX + "scores", f"element {i} is not a number")
+    return found.astype(np.float64)
+
+
+def spaced_piece(vocabulary: Vocabulary, token: int) -> bytes:
+    """What a token adds to a text where U+2581 stands for a space and <0x..> for a byte."""
+    text = vocabulary.texts[token]
+    kind = vocabulary.types[token]
+    if kind == TokenType.BYTE and (match := _BYTE.fullmatch(text)):
+        return bytes((int(match[1], 16),))
+    if kind != TokenType.USER_DEFINED and token not in vocabulary.control:
+        text = text.replace(SPACE, " ")
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _byte_ids(
     checkpoint: Checkpoint, texts: list[str], types: Any, ids: dict[str, int]
 ) -> dict[int, int]:
@@ -243,7 +279,7 @@ def _roles(checkpoint: Checkpoint, model: str, types: Any, warnings: list[str]) 
     """The ids that the file names, or that its tokenizer model has by default."""
     n = len(types)
     role = {name: i for name, i in _DEFAULT_IDS[model].items() if i < n}
-    if model == "gpt2" and n > 11 and types[11] != TokenType.CONTROL:
+    if role.get("bos") == 11 and n > 11 and types[11] != TokenType.CONTROL:
         role = {}  # Falcon's numbers; elsewhere 11 is a word
     for name in _ID_KEYS:
         for word in dict.fromkeys((name, _OTHER_KEYS.get(name, name))):

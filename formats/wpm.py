@@ -6,6 +6,7 @@ from functools import lru_cache, partial
 from itertools import chain
 from unicodedata import category, normalize
 
+from vatra.formats.algorithm import Algorithm
 from vatra.formats.checkpoint import Checkpoint
 from vatra.formats.vocabulary import PREFIX, SPACE, Vocabulary
 from vatra.formats.words import WordCache
@@ -17,12 +18,12 @@ _IDEOGRAPHS = (
 )
 
 
-class WordPiece:
+class WordPiece(Algorithm):
     """Text to ids for `tokenizer.ggml.model = bert`; the tokens of a word's start have U+2581."""
 
     add_bos = True
     add_sep = True
-    space_prefix = False
+    leading_space = True
 
     def __init__(self, vocabulary: Vocabulary, checkpoint: Checkpoint) -> None:
         self._vocabulary = vocabulary
@@ -32,8 +33,7 @@ class WordPiece:
         lengths = sorted(set(map(len, vocabulary.words)), reverse=True)
         self._words = WordCache(partial(_encode_word, vocabulary, lengths))
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text without special tokens."""
+    def encode(self, text: str, begins: bool) -> list[int]:
         words = self._normalized(text).split(" ")
         return list(chain.from_iterable(self._words[word] for word in words if word))
 

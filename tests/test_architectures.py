@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,25 @@ def test_cpu(name: str) -> None:
     executor, tokens = CpuExecutor(plan, 2), golden["tokens"]
     for n in (len(tokens), 7, 1):
         assert nmse(in_runs_of(n, executor, tokens), golden["logits"]) <= 1e-4
+
+
+def test_an_architecture_from_a_user_s_own_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package's file for Qwen 2, as if somebody else had written it for another name."""
+    plan, golden = fixture("qwen2-dense" if NAMES else "none")
+    own = tmp_path / "my_architecture.py"
+    own.write_bytes((Path(models.__file__).parent / "architectures" / "qwen2.py").read_bytes())
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(models, "_registered", {})
+    models.register("mine", importlib.import_module("my_architecture").build)
+    file = gguf.read(GOLDEN / "qwen2-dense.gguf")
+    for key in list(file.metadata):
+        if key.startswith("qwen2."):
+            file.metadata["mine." + key.removeprefix("qwen2.")] = file.metadata[key]
+            del file.metadata[key]
+    file.metadata["general.architecture"] = "mine"
+    assert "mine" in models.known()
+    found = ReferenceExecutor(models.read(file))
+    tokens = golden["tokens"]
+    assert nmse(in_runs_of(48, found, tokens), golden["logits"]) <= 1e-5

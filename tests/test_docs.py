@@ -82,8 +82,9 @@ def test_table_of_formats() -> None:
 
 
 def test_architectures() -> None:
-    line = re.search(r"^Architectures: (.*?\.) ", README, re.M | re.S)
-    assert line and set(re.findall(r"`(\w+)`", line[1])) == set(MODULES)
+    line = re.search(r"^Architectures: more than a hundred(.*?)\.$", README, re.M | re.S)
+    assert line and set(re.findall(r"`([\w-]+)`", line[1])) <= set(MODULES)
+    assert len(MODULES) > 100
 
 
 def test_named_files_exist() -> None:

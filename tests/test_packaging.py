@@ -118,10 +118,10 @@ def test_help_does_not_load_the_engine(arguments: list[str], forbidden: set[str]
     assert not loaded_after(arguments) & forbidden
 
 
-def test_inspect_does_not_load_the_engine() -> None:
+def test_inspect_loads_no_compiler() -> None:
     loaded = loaded_after(["inspect"])
     assert "vatra.formats.gguf" in loaded
-    assert not loaded & {"numba", "llvmlite", "gguf", "vatra.engine"}
+    assert not loaded & {"numba", "llvmlite", "gguf"}
 
 
 def loaded_after(arguments: list[str]) -> set[str]:
