@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 CHUNK = 256  # tokens evaluated at once: enough for matrix-matrix speed, few enough to interrupt
+TAIL = 16  # tokens: templates end a prompt with fewer that differ once it is part of a longer text
 
 
 class ContextFull(UsageError):
@@ -36,8 +38,9 @@ class ContextFull(UsageError):
 class Session:
     """One mutable timeline over an unchanging model; not for two threads at once.
 
-    `ids` are the tokens whose keys and values are in the cache. The last token of an answer is
-    chosen but not yet evaluated; `timeline` has it too.
+    `ids` are the tokens that have been evaluated. The last token of an answer is chosen but not yet
+    evaluated; `timeline` has it too. A model with memories of all tokens so far can only go on from
+    where they are, or from marks: one at the end of each prompt, and one shortly before.
     """
 
     def __init__(self, model: Model, n_ctx: int | None = None, chunk: int = CHUNK) -> None:
@@ -48,6 +51,7 @@ class Session:
         self._ids: list[int] = []
         self._chosen: int | None = None
         self._logits: Array | None = None  # (n_vocab,) after the last of _ids
+        self._prompt: tuple[int, Array] | None = None  # tokens of the last prompt, logits after it
         self._turn = 0
 
     @property
@@ -85,25 +89,47 @@ class Session:
         """
         wanted = self._checked(ids)
         common = _common(self._ids, wanted)
-        if common == len(wanted) and not (common == self.position and self._logits is not None):
+        logits = self._logits_after(common)
+        if common == len(wanted) and logits is None:
             common = max(common - 1, 0)  # the logits of the last token are needed again
         self._turn += 1
-        self._chosen = None
-        if common != self.position:
-            self._logits = None
-            del self._ids[common:]
-        self.statistics = Statistics(reused_tokens=common)
+        self._chosen = self._logits = None
+        reused = self.state.rewind(common)
+        del self._ids[reused:]
+        self._logits = logits if reused == len(wanted) else None
+        if self._prompt is not None and self._prompt[0] > reused:
+            self._prompt = None
+        self.statistics = Statistics(reused_tokens=reused)
         started = time.perf_counter()
         try:
-            for begin in range(common, len(wanted), self._chunk):
-                chunk = wanted[begin : begin + self._chunk]
-                self._evaluate(chunk, last=begin + len(chunk) == len(wanted))
-                self.statistics.prompt_tokens += len(chunk)
+            tail = max(len(wanted) - TAIL, reused)
+            for begin, end in pairwise(self._bounds(reused, tail, len(wanted))):
+                if begin == tail:
+                    self.state.mark()
+                self._evaluate(wanted[begin:end], last=end == len(wanted))
+                self.statistics.prompt_tokens += end - begin
+                if end == len(wanted):
+                    self.state.mark()
                 if progress is not None:
                     progress(self.position, len(wanted))
         finally:
             self.statistics.prompt_s = time.perf_counter() - started
+        if self._logits is not None:
+            self._prompt = self.position, self._logits
         return self.statistics
+
+    def _logits_after(self, n_tokens: int) -> Array | None:
+        """(n_vocab,) after the first `n_tokens` of `ids`, if they are still there."""
+        if n_tokens == self.position:
+            return self._logits
+        if self._prompt is not None and self._prompt[0] == n_tokens:
+            return self._prompt[1]
+        return None
+
+    def _bounds(self, first: int, tail: int, end: int) -> list[int]:
+        """Where pieces to evaluate at once begin and end, one with memories where a mark is due."""
+        due = {tail} if self.state.memories else set[int]()
+        return sorted({*range(first, end, self._chunk), end, *due})
 
     def generate(
         self,
@@ -156,6 +182,10 @@ class Session:
     def _evaluate(self, tokens: list[int], last: bool = True) -> None:
         """Evaluate `tokens` after `ids`; nothing is counted as read unless all of them are."""
         self._logits = None
+        # Only after an interrupted run are some of `ids` missing in the memories.
+        for begin in range(self.state.rewind(self.position), self.position, self._chunk):
+            missing = self._ids[begin : begin + self._chunk]
+            self.model.run(self.state, np.asarray(missing, np.int32), begin, "none")
         ids = np.asarray(tokens, np.int32)
         found = self.model.run(self.state, ids, self.position, "last" if last else "none")
         if last:

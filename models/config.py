@@ -332,10 +332,11 @@ def group(cls: type[Any]) -> Any:
     return _field("{}", lambda keys, values: _read(cls, keys, values))
 
 
-def layer_count() -> Any:
+def layer_count(*, sparse: bool = False) -> Any:
     """block_count, which must be the number of blk.N in the file: nothing else may bound a loop.
 
-    Without the layers that only guess tokens ahead, whether the file has their tensors or not.
+    Without the layers that only guess tokens ahead, whether the file has their tensors or not. In a
+    `sparse` model up to half of the layers may have none.
     """
 
     def read_value(keys: Keys, values: Values) -> int:
@@ -344,7 +345,8 @@ def layer_count() -> Any:
         present = len({int(n) for n in names if n.isascii() and n.isdecimal()})
         if not keys.checkpoint.tensors:
             raise BadFile(keys.checkpoint.path, "the file holds a vocabulary alone, no weights")
-        if present not in (value, value - extra) or not 0 <= extra < value:
+        enough = present <= value <= 2 * present if sparse else present in (value, value - extra)
+        if not enough or not 0 <= extra < value:
             wanted = f"{max(present, 1)}: the file has tensors of {present} blocks (blk.N)"
             raise keys.bad("block_count", value, wanted)
         return value - extra

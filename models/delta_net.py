@@ -137,11 +137,11 @@ class KimiDeltaNet:
     """A delta net whose decays and gates come from matrices that the models have differently."""
 
     attn: tuple[Matrix, Matrix, Matrix] = qkv(*("n_head * kda_dim",) * 3, bias=False)
-    ssm_conv1d_q: Vector = vector("n_head * kda_dim", "n_conv")
-    ssm_conv1d_k: Vector = vector("n_head * kda_dim", "n_conv")
-    ssm_conv1d_v: Vector = vector("n_head * kda_dim", "n_conv")
+    ssm_conv1d_q: Vector = vector("n_head * kda_dim", "n_conv", axes_of_1=True)
+    ssm_conv1d_k: Vector = vector("n_head * kda_dim", "n_conv", axes_of_1=True)
+    ssm_conv1d_v: Vector = vector("n_head * kda_dim", "n_conv", axes_of_1=True)
     ssm_beta: Matrix = matrix("n_head", "n_embd")
-    ssm_a: Vector = vector("n_head", "1", suffix="")
+    ssm_a: Vector = vector("n_head", "1", suffix="", axes_of_1=True)
     ssm_dt: Vector = vector("n_head * kda_dim", suffix=".bias")
     ssm_norm: Vector = vector("kda_dim")
     attn_output: Matrix = matrix("n_embd", "n_head * kda_dim")

@@ -202,10 +202,26 @@ class SharedExpert:
 
 
 @dataclass(frozen=True)
+class FusedSharedExpert:
+    """The same with gate and up in one matrix, the gate first."""
+
+    ffn_up_shexp: tuple[Matrix, Matrix] = fused(
+        "ffn_up_shexp", "n_embd", ffn_gate_shexp="n_ff_shexp", ffn_up_shexp="n_ff_shexp"
+    )
+    ffn_down_shexp: Matrix = matrix("n_embd", "n_ff_shexp")
+
+    def __call__(self, x: Tensor, kind: Unit = "silu") -> Tensor:
+        gate, up = (linear(x, w) for w in self.ffn_up_shexp)  # (n_ff_shexp,), (n_ff_shexp,)
+        return linear(gated(gate, up, kind), self.ffn_down_shexp)  # (n_embd,)
+
+
+@dataclass(frozen=True)
 class Mixture(Experts):
     """The experts that each token chooses, and the shared one if the file has it."""
 
-    shared: SharedExpert | None = group(SharedExpert, where="ffn_up_shexp.weight")
+    shared: SharedExpert | FusedSharedExpert | None = group(
+        SharedExpert, where="ffn_up_shexp.weight"
+    )
 
     def __call__(
         self,

@@ -157,8 +157,10 @@ class Unfolded:
     ) -> Tensor:
         n_head, n_still = q.shape[0], q.shape[1] - k_turned.shape[1]
         both = linear(latent, self.attn_kv_b, self.attn_kv_b.weight.shape[0] // n_head)
-        still, v = split(both, n_still, both.shape[1] - n_still)  # (n_head, n_still or value_dim)
-        k = concat(still, repeat(k_turned, n_head))  # (n_head, head_dim)
+        k, v = repeat(k_turned, n_head), both  # (n_head, n_rot), (n_head, value_dim)
+        if n_still:
+            still, v = split(both, n_still, both.shape[1] - n_still)
+            k = concat(still, k)  # (n_head, head_dim)
         return read(rope(q, read.turn, first=n_still), k, v, sinks)  # (n_head, head_value_dim)
 
 

@@ -41,7 +41,10 @@ def linear(x: Tensor, w: Matrix, head_dim: int | None = None, *, name: str | Non
     _check(x.width == n_in, w.name, f"{x.name} is {x.shape}, weight {w.weight.shape}")
     _check(n_out % (head_dim or 1) == 0, w.name, f"{n_out} rows are not heads of {head_dim}")
     shape = (n_out,) if head_dim is None else (n_out // head_dim, head_dim)
-    return x.plan.record(ops.Linear(_out(name or w.name, shape, x), x, w.weight, w.bias))
+    scaled = w.factor != 1.0
+    out = _out(w.name if scaled else name or w.name, shape, x)
+    y = x.plan.record(ops.Linear(out, x, w.weight, None if scaled else w.bias))
+    return affine(y, None, w.bias, w.factor, name=name) if scaled else y
 
 
 def qkv_heads(

@@ -39,11 +39,15 @@ class Vector:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """Weights as the file holds them, (n_out, n_in) or (n_expert, n_out, n_in), and a bias."""
+    """Weights as the file holds them, (n_out, n_in) or (n_expert, n_out, n_in), and a bias.
+
+    Products are to be multiplied by `factor` before the bias is added.
+    """
 
     name: str
     weight: QTensor
     bias: Array | None = None  # float32 (n_out,)
+    factor: float = 1.0
 
 
 @dataclass
@@ -96,10 +100,15 @@ class Loader:
         return found
 
     def vector(
-        self, name: str, shape: tuple[str, ...], optional: bool = False, positive: bool = False
+        self,
+        name: str,
+        shape: tuple[str, ...],
+        optional: bool = False,
+        positive: bool = False,
+        axes_of_1: bool = False,
     ) -> Array | None:
         """That tensor as float32, every value finite, and above 0 if it must be `positive`."""
-        found = self.tensor(name, shape, optional, axes_of_1=True)
+        found = self.tensor(name, shape, optional, axes_of_1)
         if found is None:
             return None
         if found.format.name not in _FLOATS:
@@ -110,8 +119,8 @@ class Loader:
         if not good.all():
             at = int(np.flatnonzero(~good)[0])
             wanted = "a finite number above 0" if positive else "a finite number"
-            what = f"value {at} is {values[at]}, wanted {wanted}"
-            byte = found.offset + at * (found.nbytes // found.width)
+            what = f"value {at} is {values.reshape(-1)[at]}, wanted {wanted}"
+            byte = found.offset + at * (found.nbytes // values.size)
             raise BadFile(self.checkpoint.path, what, field=found.name, byte=byte)
         return values.reshape([self.size(part) for part in shape])
 
@@ -163,17 +172,20 @@ def vector(
     bias: bool = False,
     suffix: str = ".weight",
     of: str = "",
+    axes_of_1: bool = False,
 ) -> Any:
     """`<name>.weight` as a Vector, or None where an optional one is missing.
 
     With `bias` also `<name>.bias`, if the file has it. `of` is the tensor's name, if the field has
-    another; a `suffix` other than .weight may be missing in the file.
+    another; a `suffix` other than .weight may be missing in the file. With `axes_of_1` the file's
+    tensor may have other axes of size 1.
     """
 
     def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Vector | None:
         name = of or name
         bare = suffix != ".weight" and loader.prefix + name in loader.checkpoint.tensors
-        data = loader.vector(name if bare else f"{name}{suffix}", shape, optional, positive)
+        full = name if bare else f"{name}{suffix}"
+        data = loader.vector(full, shape, optional, positive, axes_of_1)
         b = loader.vector(f"{name}.bias", shape, optional=True) if bias else None
         return None if data is None else Vector(name, data, b)
 
@@ -192,7 +204,7 @@ def matrix(
 
     Where the file lacks the weight and it is tied, the Matrix shares the weights of that field;
     where it is optional, it is None. `of` is the tensor's name, if the field has another. A matrix
-    of two dimensions may have `or_rows` instead of its rows.
+    of two dimensions may have `or_rows` instead of its rows, and its factor in `<name>.scale`.
     """
 
     def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Matrix | None:
@@ -204,7 +216,11 @@ def matrix(
         if weight is None and tied_to is not None:
             weight = values[tied_to].weight
         b = loader.vector(f"{name}.bias", shape[:-1], optional=True) if bias else None
-        return None if weight is None else Matrix(name, weight, b)
+        if weight is None:
+            return None
+        flat = len(shape) == 2
+        factor = loader.vector(f"{name}.scale", ("1",), optional=True) if flat else None
+        return Matrix(name, weight, b, 1.0 if factor is None else float(factor[0]))
 
     return _field(read_value)
 
@@ -271,12 +287,12 @@ def _parts(
 
 
 def group(
-    cls: type[Any] | Callable[[Any, int], type[Any]],
+    cls: type[Any] | Callable[[Any, int], type[Any] | None],
     *,
     where: str = "",
     otherwise: type[Any] | None = None,
 ) -> Any:
-    """A dataclass of tensors that stand beside the others; a choice of one by config and layer.
+    """A dataclass of tensors that stand beside the others; a choice, or None, by config and layer.
 
     Only `where` the file has a tensor of that name in the layer: else `otherwise`, or None.
     """
@@ -285,7 +301,7 @@ def group(
         if where and loader.prefix + where not in loader.checkpoint.tensors:
             return None if otherwise is None else _read(otherwise, loader)
         chosen = cls if isinstance(cls, type) else cls(loader.config, loader.layer)
-        return _read(chosen, loader)
+        return None if chosen is None else _read(chosen, loader)
 
     return _field(read_value)
 

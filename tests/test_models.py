@@ -514,7 +514,7 @@ def test_wrong_shapes(fixture_file: Callable[[str], Checkpoint], name: str, wron
     [
         "blk.0.attn_q_norm.bias",
         "blk.0.attn_sinks.weight",
-        "blk.0.attn_q.scale",
+        "blk.0.attn_q.input_scale",
         "blk.0.ffn_up_shexp.weight",
         "blk.1.post_attention_norm.weight",
         "token_embd_norm.weight",

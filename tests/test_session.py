@@ -16,10 +16,12 @@ import pytest
 
 import vatra
 from vatra.engine import numerics
+from vatra.engine.executor import State, checked
 from vatra.engine.model import Model
 from vatra.engine.sampling import Sampling
-from vatra.engine.session import ContextFull, Session
+from vatra.engine.session import TAIL, ContextFull, Session
 from vatra.errors import BadFile, UnsupportedFile, UsageError
+from vatra.models.plan import Memory
 
 N_VOCAB = 31
 GREEDY = Sampling(temperature=0)
@@ -29,7 +31,9 @@ class Recorder:
     """An executor over a fixed random table; notes every run, and may be told to fail."""
 
     def __init__(self) -> None:
-        self.plan: Any = SimpleNamespace(n_vocab=N_VOCAB, n_ctx_train=64, architecture="none")
+        self.plan: Any = SimpleNamespace(
+            n_positions=None, n_vocab=N_VOCAB, n_ctx_train=64, architecture="none"
+        )
         self.table = np.random.default_rng(5).normal(size=(N_VOCAB, N_VOCAB)).astype(np.float32)
         self.runs: list[tuple[list[int], int, str]] = []
         self.fail: Callable[[], None] = lambda: None
@@ -37,7 +41,14 @@ class Recorder:
 
     def new_state(self, n_ctx: int, kv: str = "f16") -> Any:
         self.n_states += 1
-        return SimpleNamespace(n_ctx=n_ctx, tokens=np.full(n_ctx, -1), used=0)
+        return SimpleNamespace(
+            n_ctx=n_ctx,
+            tokens=np.full(n_ctx, -1),
+            used=0,
+            memories=[],
+            mark=lambda: None,
+            rewind=lambda position: position,
+        )
 
     def logits_after(self, tokens: list[int]) -> np.ndarray:
         total = np.zeros(N_VOCAB, np.float32)
@@ -314,6 +325,211 @@ def test_a_seed_gives_the_same_text() -> None:
         return [step.token for step in session.generate(Sampling(2.0, seed=seed), 30)]
 
     assert answer(1) == answer(1) != answer(2)
+
+
+# --- models with memories of all tokens so far
+
+
+class Remembering(Recorder):
+    """The same for a model that keeps a sum over all tokens, which only a mark can undo."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        memories = [Memory("sum", (N_VOCAB,))]
+        self.plan = SimpleNamespace(
+            n_positions=None,
+            n_vocab=N_VOCAB,
+            n_ctx_train=64,
+            architecture="none",
+            caches=[],
+            memories=memories,
+        )
+
+    def new_state(self, n_ctx: int, kv: str = "f16") -> Any:
+        self.n_states += 1
+        return State(self, n_ctx, "f32")  # type: ignore[arg-type]
+
+    def logits_after(self, tokens: list[int]) -> np.ndarray:
+        total = np.zeros(N_VOCAB, np.float32)
+        for token in tokens:
+            total = self.after(total, token)
+        return total
+
+    def after(self, total: np.ndarray, token: int) -> np.ndarray:
+        found: np.ndarray = total * np.float32(0.75) + self.table[token]
+        return found
+
+    def run(
+        self, state: Any, tokens: np.ndarray, position: int, outputs: str = "last"
+    ) -> np.ndarray:
+        tokens = checked(self, state, tokens, position, outputs)  # type: ignore[arg-type]
+        self.runs.append((tokens.tolist(), position, outputs))
+        memory, rows = state.memories[0], []
+        with state.running(position, len(tokens)):
+            for i, token in enumerate(tokens):
+                if i == len(tokens) // 2:
+                    self.fail()
+                memory[:] = self.after(memory, token)
+                rows.append(memory.copy())
+        kept = {"all": rows, "last": rows[-1:], "none": []}[outputs]
+        return np.array(kept, np.float32).reshape(-1, N_VOCAB)
+
+
+def remembering(chunk: int = 256) -> tuple[Session, Remembering]:
+    executor = Remembering()
+    checkpoint: Any = SimpleNamespace(
+        path="m.gguf", metadata={}, tensors={}, close=lambda: None, check_unchanged=lambda: None
+    )
+    no_text = UnsupportedFile("m.gguf", "has no tokenizer")
+    model = Model(checkpoint, executor.plan, executor, no_text, n_ctx=256)  # type: ignore[arg-type]
+    return Session(model, chunk=chunk), executor
+
+
+def evaluated(executor: Recorder) -> int:
+    """Tokens evaluated since the last call."""
+    n = sum(len(tokens) for tokens, _, _ in executor.runs)
+    executor.runs.clear()
+    return n
+
+
+PROMPT = [i * 7 % N_VOCAB for i in range(40)]
+
+
+def test_a_prompt_asked_again_needs_nothing() -> None:
+    session, executor = remembering()
+    session.sync(PROMPT)
+    assert evaluated(executor) == 40
+    first = tokens(session, 9)
+    assert first == greedy(executor, PROMPT, 9)
+    assert evaluated(executor) == 8
+    for _ in range(3):
+        assert session.sync(PROMPT).reused_tokens == 40
+        assert evaluated(executor) == session.statistics.prompt_tokens == 0
+        assert tokens(session, 9) == first
+        executor.runs.clear()
+
+
+def test_the_next_turn_goes_on() -> None:
+    session, executor = remembering()
+    ids = list(PROMPT)
+    for turn in range(4):
+        session.sync(ids)
+        ids += tokens(session, 5) + [7, turn]
+        executor.runs.clear()
+        assert session.sync(ids).reused_tokens == len(ids) - 3
+        assert evaluated(executor) == 3
+        assert tokens(session, 3) == greedy(executor, ids, 3)
+
+
+def test_a_next_turn_without_the_end_of_the_last_prompt() -> None:
+    session, executor = remembering()
+    ids = list(PROMPT)
+    for turn in range(6):  # a template that begins an answer otherwise than it repeats it
+        session.sync([*ids, 1, 2, 3, 4])
+        thought = tokens(session, 20)
+        assert thought == greedy(executor, [*ids, 1, 2, 3, 4], 20)
+        executor.runs.clear()
+        reused = len(ids) + 4 - TAIL  # the mark before the end of the prompt
+        ids += [1, 2, 5, *thought[10:], turn, turn, 6]
+        assert session.sync([*ids, 1, 2, 3, 4]).reused_tokens == reused
+        assert evaluated(executor) == len(ids) + 4 - reused == session.statistics.prompt_tokens
+        assert tokens(session, 5) == greedy(executor, [*ids, 1, 2, 3, 4], 5)
+
+
+@pytest.mark.parametrize("common", [0, 1, 20, 39 - TAIL, 40 - TAIL, 39])
+def test_another_text(common: int) -> None:
+    session, executor = remembering(chunk=7)
+    session.sync(PROMPT)
+    tokens(session, 3)
+    executor.runs.clear()
+    wanted = [*PROMPT[:common], 30, 29, 28]
+    reused = 40 - TAIL if common >= 40 - TAIL else 0
+    assert session.sync(wanted).reused_tokens == reused
+    assert evaluated(executor) == len(wanted) - reused
+    assert tokens(session, 6) == greedy(executor, wanted, 6)
+
+
+def test_another_text_as_long_as_the_last_prompt() -> None:
+    session, executor = remembering(chunk=8)
+    session.sync(PROMPT)
+    wanted = [30] * 50
+    with pytest.raises(KeyboardInterrupt):
+        session.sync(wanted, progress=lambda done, _: interrupt() if done >= 40 else None)
+    session.sync(wanted[:40])
+    assert tokens(session, 3) == greedy(executor, wanted[:40], 3)
+
+
+@pytest.mark.parametrize("at", range(12))
+def test_an_interrupt_leaves_nothing_half_done(at: int) -> None:
+    session, executor = remembering(chunk=8)
+    runs = iter(range(100))
+
+    def fail() -> None:
+        if next(runs) == at:
+            raise KeyboardInterrupt
+
+    executor.fail = fail
+    with pytest.raises(KeyboardInterrupt):
+        session.sync(PROMPT)
+        tokens(session, 20)
+    ids = list(session.timeline)
+    if session.ids:
+        assert tokens(session, 4) == greedy(executor, ids, 4)
+    executor.runs.clear()
+    statistics = session.sync([*PROMPT, 3])
+    assert statistics.reused_tokens + evaluated(executor) == 41
+    assert tokens(session, 6) == greedy(executor, [*PROMPT, 3], 6)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_the_answers_are_right(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    session, executor = remembering(chunk=int(rng.integers(1, 30)))
+
+    def fail() -> None:
+        if rng.random() < 0.15:
+            raise KeyboardInterrupt
+
+    executor.fail = fail
+    for _ in range(60):
+        now = list(session.timeline)[: int(rng.integers(0, 100))]
+        wanted = now + rng.integers(0, N_VOCAB, int(rng.integers(0, 30))).tolist() or [1]
+        try:
+            executor.runs.clear()
+            statistics = session.sync(wanted)
+            assert evaluated(executor) == statistics.prompt_tokens
+            assert statistics.reused_tokens + statistics.prompt_tokens == len(wanted)
+            steps = session.generate(GREEDY, 12)
+            found: list[int] = []
+            while not steps.closed:
+                try:
+                    found.append(next(steps).token)
+                except KeyboardInterrupt:
+                    if rng.random() < 0.5:  # the answer goes on, or it does not
+                        break
+            assert found == greedy(executor, wanted, len(found))
+            assert list(session.timeline) == wanted + found
+        except KeyboardInterrupt:
+            assert list(session.timeline) == wanted[: len(session.timeline)]
+
+
+@pytest.mark.parametrize("name", ["lfm2", "mamba2", "qwen35"])
+def test_a_real_model_with_memories(shared: Path, name: str) -> None:
+    golden = np.load(shared / "golden" / "archs" / f"{name}-dense.npz")["tokens"]
+    path = shared / "golden" / "archs" / f"{name}-dense.gguf"
+    with vatra.load(path, backend="reference", kv="f32", ctx=128) as model:
+        wanted = [*golden[:40], *golden[:30]]
+        expected = model.logits(wanted)
+        session = Session(model, chunk=13)
+        session.sync(golden[:40])
+        first = tokens(session, 6)
+        assert session.sync(golden[:40]).reused_tokens == 40
+        assert tokens(session, 6) == first
+        assert session.sync([*golden[:35], 1]).reused_tokens == 40 - TAIL
+        session.sync(golden[:40])
+        session.sync(wanted)
+        found = session.logits_for(session.begin_answer())
+        assert np.abs(found - expected[-1]).max() <= 1e-4 * np.abs(expected[-1]).max()
 
 
 # --- logits that are not finite

@@ -87,8 +87,14 @@ class Styled:
 class Config(ExpertDecoder, Styled):
     """The metadata keys below the architecture's name."""
 
+    n_expert_used: int = count(  # files of dense models may count one expert
+        "expert_used_count",
+        default=0,
+        at_least=lambda c: int(c["n_expert"] > 1),
+        at_most="n_expert",
+    )
     sections: tuple[int, ...] = integers("rope.dimension_sections", most=4)
-    alpha: float = number("rope.scaling.alpha", default=1.0, at_least=0.0)
+    alpha: float = number("rope.scaling.alpha", default=0.0, at_least=0.0)
     temperature_scale: float = number("attention.temperature_scale", default=0.0, at_least=0.0)
     n_loop: int = count("num_loops", default=1, at_most=64)
     skips_norm: bool = flag("skip_loop_final_norm", default=False)  # between the loops
@@ -113,7 +119,7 @@ class HalfGated(Gated):
 def feed_forward(c: Config, layer: int) -> type[Gated | Plain | Experts]:
     """The feed-forward network that the blocks have."""
     if c.style.feed_forward == "experts":
-        return Experts if c.n_expert else Gated
+        return Experts if c.n_expert_used else Gated
     return {"gated": Gated, "half": HalfGated, "relu2": Plain}[c.style.feed_forward]
 
 

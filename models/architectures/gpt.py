@@ -2,7 +2,8 @@
 
 GPT-2, Radford et al. 2019; StarCoder 1 and 2, arXiv:2305.06161, arXiv:2402.19173; Falcon,
 arXiv:2311.16867; GPT-NeoX and Pythia, arXiv:2204.06745; BLOOM, arXiv:2211.05100; MPT; CodeShell;
-Phi-1 and 2; StableLM. Positions are learned, turned or leaning (ALiBi); attention and
+Phi-1 and 2; StableLM; Orion, arXiv:2401.12246; Nemotron 4, arXiv:2402.16819; Jais 1 and 2,
+arXiv:2308.16149. Positions are learned, turned or leaning (ALiBi); attention and
 feed-forward come one after the other or, as in Falcon, side by side.
 """
 
@@ -42,7 +43,8 @@ class Style:
     lean: float = 0.0  # the most that ALiBi takes away
     parallel: bool = False  # attention and feed-forward side by side
     gated: bool = False
-    block: str = ""  # "normed heads" or "scaled"
+    flat: bool = False  # scores are divided by the width of a head, not by its root
+    block: str = ""  # "normed heads", "scaled" or "squared"
 
 
 STYLES = {
@@ -51,7 +53,11 @@ STYLES = {
     "falcon": Style(parallel=True),
     "gpt2": Style(turns=False),
     "gptneox": Style(parallel=True),
+    "jais": Style(turns=False, gated=True, flat=True),
+    "jais2": Style(block="squared"),
     "mpt": Style(turns=False, block="scaled"),
+    "nemotron": Style(block="squared"),
+    "orion": Style(gated=True),
     "phi2": Style(parallel=True),
     "stablelm": Style(gated=True, block="normed heads"),
     "starcoder": Style(turns=False),
@@ -76,6 +82,10 @@ class Config(Decoder, Styled):
         "attention.max_alibi_bias", default=lambda c: c["style"].lean, at_least=0.0
     )
     most: float = number("attention.clamp_kqv", default=0.0, at_least=0.0)  # of q, k and v
+
+    @property
+    def query_scale(self) -> float:
+        return self.key_dim**-1.0 if self.style.flat else self.key_dim**-0.5
 
     @property
     def side_by_side(self) -> bool:
@@ -118,7 +128,15 @@ class Scaled(Block):
         return linear(affine(h, 1 / self.ffn_act.data), self.ffn.ffn_down)  # (n_embd,)
 
 
-BLOCKS = {"normed heads": NormedHeads, "scaled": Scaled}
+@dataclass(frozen=True)
+class Squared(Block):
+    """A block whose feed-forward squares its values above 0. Primer, arXiv:2109.08668."""
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        return self.ffn(x, "relu2")
+
+
+BLOCKS = {"normed heads": NormedHeads, "scaled": Scaled, "squared": Squared}
 
 
 @dataclass(frozen=True)
@@ -141,7 +159,8 @@ def attended(x: Tensor, w: Block, c: Config, turn: Rotation | None) -> Tensor:
     if turn is not None:
         q, k = rope(q, turn), rope(k, turn)
     slopes = leanings(q.shape[0], c.lean) if c.lean else None  # (n_head,)
-    return linear(attention(q, k, v, c.key_dim**-0.5, slopes=slopes), w.attn_output)  # (n_embd,)
+    a = attention(q, k, v, c.query_scale, slopes=slopes)  # (n_head, value_dim)
+    return linear(a, w.attn_output)  # (n_embd,)
 
 
 def block(x: Tensor, w: Block, c: Config, turn: Rotation | None) -> Tensor:

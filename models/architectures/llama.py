@@ -31,7 +31,7 @@ from vatra.models.weights import Matrix, Vector, blocks, group, matrix, qkv, unu
 class Config(ExpertDecoder):
     """The metadata keys below llama.*"""
 
-    n_rot: int = count("rope.dimension_count", default="key_dim", equals="key_dim")
+    n_rot: int = count("rope.dimension_count", default="key_dim", equals="key_dim", even=True)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Mamba:
     ssm_c_norm: Vector = vector("d_state", suffix="")
     ssm_dt_norm: Vector = vector("dt_dim", suffix="")
     ssm_dt: Matrix = matrix("dt_rank", "dt_dim", bias=True)
-    ssm_a: Vector = vector("dt_rank", "1", suffix="")  # -exp(A_log)
+    ssm_a: Vector = vector("dt_rank", "1", suffix="", axes_of_1=True)  # -exp(A_log)
     ssm_d: Vector = vector("dt_rank", suffix="")
     ssm_out: Matrix = matrix("n_embd", "d_inner")
 

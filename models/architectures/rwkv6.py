@@ -63,13 +63,14 @@ class Config(Trunk):
 class TimeMix:
     """The memory of all tokens so far."""
 
-    time_mix_lerp_x: Vector = vector("n_embd")
-    time_mix_lerp_fused: Vector | None = vector("5", "n_embd", optional=True)
-    time_mix_lerp_w: Vector | None = vector("n_embd", optional=True)  # these five in old files
-    time_mix_lerp_k: Vector | None = vector("n_embd", optional=True)
-    time_mix_lerp_v: Vector | None = vector("n_embd", optional=True)
-    time_mix_lerp_r: Vector | None = vector("n_embd", optional=True)
-    time_mix_lerp_g: Vector | None = vector("n_embd", optional=True)
+    time_mix_lerp_x: Vector = vector("n_embd", axes_of_1=True)
+    time_mix_lerp_fused: Vector | None = vector("5", "n_embd", optional=True, axes_of_1=True)
+    # old files have these five in the place of the one
+    time_mix_lerp_w: Vector | None = vector("n_embd", optional=True, axes_of_1=True)
+    time_mix_lerp_k: Vector | None = vector("n_embd", optional=True, axes_of_1=True)
+    time_mix_lerp_v: Vector | None = vector("n_embd", optional=True, axes_of_1=True)
+    time_mix_lerp_r: Vector | None = vector("n_embd", optional=True, axes_of_1=True)
+    time_mix_lerp_g: Vector | None = vector("n_embd", optional=True, axes_of_1=True)
     time_mix_w1: Matrix = matrix("5 * n_mix", "n_embd")
     time_mix_w2: Matrix = matrix("5", "n_embd", "n_mix")
     time_mix_first: Vector | None = vector("n_head", "head_dim", optional=True)
@@ -123,8 +124,8 @@ class TimeMix:
 class ChannelMix:
     """The feed-forward network, of a token and the one before it."""
 
-    channel_mix_lerp_k: Vector = vector("n_embd")
-    channel_mix_lerp_r: Vector = vector("n_embd")
+    channel_mix_lerp_k: Vector = vector("n_embd", axes_of_1=True)
+    channel_mix_lerp_r: Vector = vector("n_embd", axes_of_1=True)
     channel_mix_key: Matrix = matrix("n_ff", "n_embd")
     channel_mix_value: Matrix = matrix("n_embd", "n_ff")
     channel_mix_receptance: Matrix = matrix("n_embd", "n_embd")

@@ -70,7 +70,7 @@ class Gate:
 class TimeMix:
     """The memory of all tokens so far, which also learns where a key was wrong."""
 
-    time_mix_lerp_fused: Vector = vector("n_mixed", "n_embd")
+    time_mix_lerp_fused: Vector = vector("n_mixed", "n_embd", axes_of_1=True)
     time_mix_w0: Vector = vector("n_embd")
     time_mix_w1: Matrix = matrix("n_lora_w", "n_embd")
     time_mix_w2: Matrix = matrix("n_embd", "n_lora_w")
@@ -145,7 +145,7 @@ class LaterTimeMix(TimeMix):
 class ChannelMix:
     """The feed-forward network, of a token and the one before it."""
 
-    channel_mix_lerp_k: Vector = vector("n_embd")
+    channel_mix_lerp_k: Vector = vector("n_embd", axes_of_1=True)
     channel_mix_key: Matrix = matrix("n_ff", "n_embd")
     channel_mix_value: Matrix = matrix("n_embd", "n_ff")
 
