@@ -13,7 +13,6 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.core import codegen, compiler, config
 from numba.core.compiler_lock import global_compiler_lock
@@ -119,10 +118,7 @@ class _Codegen(codegen.JITCPUCodegen):  # type: ignore[misc]
         return processor().name
 
     def _get_host_cpu_features(self) -> str:
-        # a name promises features that a virtual machine may lack: those are taken away again
-        lacking = [name for name, has in get_host_cpu_features().items() if not has]
-        used = sorted(processor().features)
-        return ",".join([*(f"+{name}" for name in used), *(f"-{name}" for name in lacking)])
+        return processor().flags
 
     def _add_module(self, module: Any) -> None:
         pass
