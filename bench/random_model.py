@@ -43,24 +43,29 @@ class Shape:
     kv_heads: int = 4
     vocab: int = 32000
     ctx: int = 2048
+    experts: int = 0
+    experts_used: int = 2
 
     @property
     def head_dim(self) -> int:
         return self.embd // self.heads
 
-    def matrices(self) -> Iterator[tuple[str, int, int]]:
-        """(name, rows, inputs) of every weight matrix, in the order of the file."""
+    def matrices(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """The name and shape of every weight matrix, inputs last, in the order of the file."""
         kv_width = self.kv_heads * self.head_dim
-        yield "token_embd.weight", self.vocab, self.embd
-        yield "output.weight", self.vocab, self.embd
+        each, kind = ((self.experts,), "_exps") if self.experts else ((), "")
+        yield "token_embd.weight", (self.vocab, self.embd)
+        yield "output.weight", (self.vocab, self.embd)
         for i in range(self.layers):
-            yield f"blk.{i}.attn_q.weight", self.embd, self.embd
-            yield f"blk.{i}.attn_k.weight", kv_width, self.embd
-            yield f"blk.{i}.attn_v.weight", kv_width, self.embd
-            yield f"blk.{i}.attn_output.weight", self.embd, self.embd
-            yield f"blk.{i}.ffn_gate.weight", self.ff, self.embd
-            yield f"blk.{i}.ffn_up.weight", self.ff, self.embd
-            yield f"blk.{i}.ffn_down.weight", self.embd, self.ff
+            yield f"blk.{i}.attn_q.weight", (self.embd, self.embd)
+            yield f"blk.{i}.attn_k.weight", (kv_width, self.embd)
+            yield f"blk.{i}.attn_v.weight", (kv_width, self.embd)
+            yield f"blk.{i}.attn_output.weight", (self.embd, self.embd)
+            if self.experts:
+                yield f"blk.{i}.ffn_gate_inp.weight", (self.experts, self.embd)
+            yield f"blk.{i}.ffn_gate{kind}.weight", (*each, self.ff, self.embd)
+            yield f"blk.{i}.ffn_up{kind}.weight", (*each, self.ff, self.embd)
+            yield f"blk.{i}.ffn_down{kind}.weight", (*each, self.embd, self.ff)
 
     def norms(self) -> Iterator[str]:
         yield "output_norm.weight"
@@ -180,18 +185,17 @@ def write(
     """
     from gguf import GGUFWriter
 
-    formats = {
-        name: by_name(output_format or format_name if name == "output.weight" else format_name)
-        for name, _, _ in shape.matrices()
-    }
+    formats = {name: by_name(format_name) for name, _ in shape.matrices()}
+    formats["output.weight"] = by_name(output_format or format_name)
+    formats |= {name: by_name("f32") for name in formats if "ffn_gate_inp" in name}
     pieces = vocabulary(shape.vocab)
     writer = GGUFWriter(path, "llama")
     add_metadata(writer, shape, pieces)
-    for name, rows, inputs in shape.matrices():
-        row_bytes = formats[name].row_bytes(inputs)
+    for name, dims in shape.matrices():
+        n_bytes = math.prod(dims[:-1]) * formats[name].row_bytes(dims[-1])
         # Not uint8, or the writer would count bytes and look the number up in its own table.
         number: Any = formats[name].id
-        writer.add_tensor_info(name, (rows, inputs), np.dtype(np.int8), rows * row_bytes, number)
+        writer.add_tensor_info(name, dims, np.dtype(np.int8), n_bytes, number)
     ones = np.ones(shape.embd, np.float32)
     for name in shape.norms():
         writer.add_tensor_info(name, ones.shape, ones.dtype, ones.nbytes)
@@ -203,9 +207,9 @@ def write(
     file: Any = writer.fout[0]
     writer.write_padding(file, file.tell())
     rng = np.random.Generator(np.random.SFC64(seed))
-    for name, rows, inputs in shape.matrices():
-        weight_format = formats[name]
-        n_blocks = rows * (inputs // weight_format.block)
+    for name, dims in shape.matrices():
+        weight_format, inputs = formats[name], dims[-1]
+        n_blocks = math.prod(dims) // weight_format.block
         step = PIECE_BYTES // weight_format.block_bytes
         for start in range(0, n_blocks, step):
             n = min(step, n_blocks - start)
@@ -227,6 +231,9 @@ def add_metadata(writer: GGUFWriter, shape: Shape, vocabulary: Vocabulary) -> No
     writer.add_head_count(shape.heads)
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_rope_dimension_count(shape.head_dim)
+    if shape.experts:
+        writer.add_expert_count(shape.experts)
+        writer.add_expert_used_count(shape.experts_used)
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(shape.vocab)
@@ -250,7 +257,7 @@ def main() -> None:
     parser.add_argument("--format", required=True, choices=list(FORMATS))
     parser.add_argument("--output-format", choices=list(FORMATS), help="of output.weight alone")
     parser.add_argument("--seed", type=int, default=1)
-    for field in ("layers", "embd", "ff", "heads", "kv_heads", "vocab", "ctx"):
+    for field in usual.__dataclass_fields__:
         flag = "--" + field.replace("_", "-")
         parser.add_argument(flag, type=int, default=getattr(usual, field), help="(%(default)s)")
     given = parser.parse_args()

@@ -130,8 +130,7 @@ class CpuExecutor:
         """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs."""
         state = CpuState(self, n_ctx, kv)
         state.tables = {
-            runs: self._table(state, kv, steps_of(self._low.steps, runs))
-            for runs in (Runs.FEW, Runs.MANY)
+            runs: self._table(state, kv, steps_of(self._low.steps, runs)) for runs in Runs
         }
         return state
 
@@ -190,7 +189,7 @@ class CpuExecutor:
             angles = self._view(where, n, 2 * half)
             angles[:, :half] = np.cos(turned) * rope.magnitude
             angles[:, half:] = np.sin(turned) * rope.magnitude
-        table = state.tables[Runs.MANY if n >= layout.AMX_TOKENS else Runs.FEW]
+        table = state.tables[self._low.runs(n)]
         self.pool.run(table, tokens=n, outputs=n_outputs, position=position)
 
     def close(self) -> None:
@@ -221,13 +220,16 @@ def kernels_for(formats: list[str]) -> list[str]:
     names = ["loop:", "relayout:", "quantize:", "attention:store,f16", "attention:attend,f16"]
     names += [f"elementwise:{n}" for n in ("add", "rms_norm", "rope", "select_outputs")]
     names.append("activations:glu,silu")
+    if processor().matrix_tiles:
+        names.append("amx_attention:f16")
     for chosen in (way(by_name(name)) for name in formats):
         if chosen.operand:
             names.append(f"matmul:{chosen.format},{tile}")
         else:
             names.append(f"matmul_float:{chosen.format},{FLOAT_TILE}")
         if by_amx(chosen):
-            names += ["amx:pack", f"amx:{chosen.format}"]
+            terms = layout.AMX_TERMS.get(chosen.format, 1)
+            names += [f"amx:pack,{terms}", f"amx:{chosen.format}"]
     return list(dict.fromkeys(names))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Flag, auto
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -44,12 +44,22 @@ class Bytes(NamedTuple):
     sums: Place
 
 
-class Runs(Enum):
+class Order(NamedTuple):
+    """The tokens of each expert, as `order` sorts them."""
+
+    place: Place
+    n_expert: int
+    k: int  # experts of a token
+    slots: int  # at the most
+
+
+class Runs(Flag):
     """For which runs a step is there."""
 
-    ALL = "all"
-    FEW = "few"  # of fewer than `layout.AMX_TOKENS` tokens
-    MANY = "many"
+    FEW = auto()  # of fewer than `layout.AMX_TOKENS` tokens
+    SOME = auto()  # of more, but with fewer than `layout.EXPERT_TOKENS` for each expert
+    MANY = auto()
+    ALL = FEW | SOME | MANY
 
 
 @dataclass
@@ -76,9 +86,11 @@ class Lowering:
         self.angles: dict[tuple[int, float], tuple[Rope, Place]] = {}  # by `_turn`
         self.kept: list[Array] = []  # float32 vectors whose addresses are in the table
         self._places: dict[Tensor, Place] = {}
-        self._operands: dict[tuple[Tensor, int, layout.Operand, Runs], Bytes] = {}
-        self._packed: dict[Tensor, Place] = {}
+        self._operands: dict[tuple[Tensor, int, layout.Operand, Runs, Order | None], Bytes] = {}
+        self._packed: dict[tuple[Tensor, int, Order | None], Place] = {}
+        self._orders: dict[Tensor, Order] = {}
         self._head_numbers: dict[int, Array] = {}
+        self._sorted: set[Order] = set()  # all that there were
         # what numpy writes is there before the walk: no other op may use its place first
         for op in plan.ops:
             if isinstance(op, Rope) and _turn(op) not in self.angles:
@@ -106,8 +118,10 @@ class Lowering:
         for key in [key for key in self._operands if key[0] is tensor]:
             for part in self._operands.pop(key):
                 self.arena.give(part)
-        if tensor in self._packed:
-            self.arena.give(self._packed.pop(tensor))
+        for at in [at for at in self._packed if at[0] is tensor]:
+            self.arena.give(self._packed.pop(at))
+        if tensor in self._orders:
+            self.arena.give(self._orders.pop(tensor).place)
 
     def same(self, tensor: Tensor, x: Tensor) -> None:
         """`tensor` is where `x` is."""
@@ -230,18 +244,20 @@ class Lowering:
             self._head_numbers[n_head] = np.tile(np.arange(n_head, dtype=np.int32), MAX_TOKENS)
         return self._head_numbers[n_head].ctypes.data
 
-    def operand(self, x: Tensor, width: int, wanted: layout.Operand, runs: Runs) -> Bytes:
+    def operand(
+        self, x: Tensor, width: int, wanted: layout.Operand, runs: Runs, order: Order | None = None
+    ) -> Bytes:
         """`x` as signed bytes for one kind of weights; made once for all that read it."""
-        key = (x, width, wanted, runs)
+        key = (x, width, wanted, runs, order)
         if key not in self._operands:
             per_row = x.width // width
             n_rows = (MAX_OUTPUTS if x.outputs_only else MAX_TOKENS) * per_row + self.tile
-            blocks = n_rows * (width // layout.PART)
+            blocks = (order.slots if order else n_rows) * (width // layout.PART)
             sizes = layout.PART, 4, 4 * wanted.spans
             made = self._operands[key] = Bytes(*(self.arena.take(blocks * n) for n in sizes))
             self.step(
                 "quantize:",
-                {"x": x},
+                {"x": x, **_read(order)},
                 {"out": made.x, "scale": made.scales, "sums": made.sums},
                 runs=runs,
                 width=width,
@@ -249,78 +265,140 @@ class Lowering:
                 zero=wanted.zero,
                 tile=self.tile,
                 rows=_rows(x),
-                per_row=per_row,
+                per_row=1 if order else per_row,
+                **_sources(order, per_row),
             )
         return self._operands[key]
 
-    def packed(self, x: Tensor) -> Place:
-        """`x` as tiles of bf16; made once for all that read it."""
-        if x not in self._packed:
-            place = self._packed[x] = self.arena.take(
-                2 * -(-x.width // layout.PART) * layout.PART * MAX_TOKENS
-            )
+    def packed(self, x: Tensor, width: int, format: str, order: Order | None) -> Place:
+        """`x` as tiles of bf16 for weights of that format; made once for all that read it."""
+        terms = layout.AMX_TERMS.get(format, 1)
+        key = (x, terms, order)
+        if key not in self._packed:
+            blocks = -(-(order.slots if order else MAX_TOKENS) // 16)
+            tiles = layout.amx_tiles(format, width) * blocks
+            place = self._packed[key] = self.arena.take(layout.TILE_BYTES * tiles)
             self.step(
-                "amx:pack", {"x": x}, {"out": place}, runs=Runs.MANY, width=x.width, rows=_rows(x)
+                f"amx:pack,{terms}",
+                {"x": x, **_read(order)},
+                {"out": place},
+                runs=Runs.MANY if order else Runs.SOME | Runs.MANY,
+                width=width,
+                rows=_rows(x),
+                **_sources(order, x.width // width),
             )
-        return self._packed[x]
+        return self._packed[key]
 
-    def product(self, op: Linear | ExpertLinear | HeadLinear, **more: Any) -> None:
-        """A matrix product: by bytes or by floats, for one matrix or for chosen ones."""
+    def runs(self, n: int) -> Runs:
+        """What kind a run of n tokens is."""
+        if n < layout.AMX_TOKENS:
+            return Runs.FEW
+        fewest = (n * o.k / o.n_expert for o in self._sorted)
+        return Runs.MANY if min(fewest, default=n) >= layout.EXPERT_TOKENS else Runs.SOME
+
+    def order(self, experts: Tensor, n_expert: int) -> Order:
+        """The tokens of each expert; made once for all that go by it."""
+        if experts not in self._orders:
+            pairs = MAX_TOKENS * experts.width
+            place = self.arena.take(layout.order_bytes(pairs, n_expert, self.tile))
+            slots = layout.order_slots(pairs, n_expert, self.tile)
+            self._orders[experts] = Order(place, n_expert, experts.width, slots)
+            self._sorted.add(self._orders[experts])
+            self.step(
+                "order:",
+                {"chosen": experts},
+                {"out": place},
+                runs=Runs.MANY,
+                n_expert=n_expert,
+                k=experts.width,
+                align=self.tile,
+                rows=_rows(experts),
+            )
+        return self._orders[experts]
+
+    def product(self, op: Linear | ExpertLinear | HeadLinear) -> None:
+        """A matrix product: by bytes or by floats, for one matrix or for chosen ones.
+
+        Few tokens go to their experts one by one; of many, each expert gets its own at once.
+        """
         chosen, (n_out, n_in) = way(op.weight.format), op.weight.shape[-2:]
-        one_matrix = isinstance(op, Linear)
-        experts: dict[str, Tensor | Place] = {}
+        amx = by_amx(chosen) and not (op.out.outputs_only or isinstance(op, HeadLinear))
+        experts: dict[str, Any] = {}
+        reads: dict[str, Tensor | Place] = {}
+        order, runs = None, Runs.FEW if amx else Runs.ALL
+        many = Runs.SOME | Runs.MANY
+        if isinstance(op, HeadLinear):
+            n_head = op.weight.shape[0]
+            experts = {"k": n_head, "shared_x": 0, "chosen": self.head_numbers(n_head)}
         if isinstance(op, ExpertLinear):
-            experts["chosen"] = op.experts
+            experts = {"k": op.experts.width, "shared_x": int(op.x.width == n_in)}
+            reads = {"chosen": op.experts}
+            if amx or chosen.operand:
+                order = self.order(op.experts, op.weight.shape[0])
+                runs, many = Runs.FEW | Runs.SOME, Runs.MANY
         shape: dict[str, Any] = {
             "w": op.weight,
             "bias": self.vector(None if isinstance(op, HeadLinear) else op.bias),
             "n_out": n_out,
             "rows": _rows(op.out),
         }
-        many = by_amx(chosen) and one_matrix and not op.out.outputs_only
-        runs = Runs.FEW if many else Runs.ALL
-        packed = self.packed(op.x) if many else None
+        by_bytes: dict[str, Any] = {"tile": self.tile, "n_blocks": n_in // op.weight.format.block}
+        groups = -(-n_out // layout.ROWS)
+        packed = self.packed(op.x, n_in, chosen.format, order) if amx else None
         if chosen.operand:
             x = self.operand(op.x, n_in, chosen.operand, runs)
             self.new(op.out)
             self.step(
-                f"matmul:{chosen.format},{self.tile if one_matrix else 0}",
-                {"x": x.x, "x_scale": x.scales, "x_sum": x.sums, **experts},
+                f"matmul:{chosen.format},{0 if experts else self.tile}",
+                {"x": x.x, "x_scale": x.scales, "x_sum": x.sums, **reads},
                 {"out": op.out},
                 runs=runs,
                 spans=chosen.operand.spans,
-                tile=self.tile,
-                n_blocks=n_in // op.weight.format.block,
-                chunk=self.chunk(-(-n_out // layout.ROWS)),
+                chunk=self.chunk(groups),
+                **by_bytes,
                 **shape,
-                **more,
+                **experts,
             )
         else:
             self.new(op.out)
             self.step(
-                f"matmul_float:{chosen.format},{FLOAT_TILE if one_matrix else 0}",
-                {"x": op.x, **experts},
+                f"matmul_float:{chosen.format},{0 if experts else FLOAT_TILE}",
+                {"x": op.x, **reads},
                 {"out": op.out},
                 runs=runs,
                 n_in=n_in,
                 chunk=self.chunk(-(-n_out // layout.FLOAT_ROWS)),
                 **shape,
-                **more,
+                **experts,
             )
         if packed:
-            scratch_bytes = layout.amx_scratch(n_in)
+            scratch_bytes = layout.amx_scratch(chosen.format, n_in)
             scratch = self.arena.take(scratch_bytes * self.n_threads)
+            shape |= {"n_expert": order.n_expert} if order else {"order": 0, "n_expert": 1}
             self.step(
                 f"amx:{chosen.format}",
-                {"x": packed},
+                {"x": packed, **_read(order)},
                 {"out": op.out, "scratch": scratch},
-                runs=Runs.MANY,
+                runs=many,
                 scratch_bytes=scratch_bytes,
                 n_in=n_in,
-                chunk=-(-self.chunk(-(-n_out // layout.ROWS)) // 2) * 2,  # it takes pairs
+                chunk=min(-(-self.chunk(groups) // 2) * 2, layout.AMX_GROUPS),  # it takes pairs
                 **shape,
             )
             self.arena.give(scratch)
+        elif order and chosen.operand:
+            x = self.operand(op.x, n_in, chosen.operand, many, order)
+            self.step(
+                f"matmul:{chosen.format},{self.tile},experts",
+                {"x": x.x, "x_scale": x.scales, "x_sum": x.sums, "order": order.place},
+                {"out": op.out},
+                runs=many,
+                spans=chosen.operand.spans,
+                chunk=self.chunk(groups),
+                n_expert=order.n_expert,
+                **by_bytes,
+                **shape,
+            )
 
     def chunk(self, groups: int) -> int:
         return max(1, groups // (self.n_threads * CHUNKS_PER_THREAD))
@@ -329,6 +407,17 @@ class Lowering:
 def _turn(op: Rope) -> tuple[int, float]:
     """What rotations that share their sines have in common; the plan keeps the array's id taken."""
     return id(op.frequencies), op.magnitude
+
+
+def _read(order: Order | None) -> dict[str, Tensor | Place]:
+    return {"order": order.place} if order else {}
+
+
+def _sources(order: Order | None, per_row: int) -> dict[str, Any]:
+    """What kernels that go by `order`, or by none, want to know of rows for `per_row` experts."""
+    if not order:
+        return {"order": 0, "n_expert": 0, "per": 1}
+    return {"n_expert": order.n_expert, "per": order.k // per_row}
 
 
 def _rows(tensor: Tensor) -> int:
@@ -344,13 +433,11 @@ def _linear(low: Lowering, op: Linear) -> None:
 
 
 def _expert_linear(low: Lowering, op: ExpertLinear) -> None:
-    k = op.experts.width
-    low.product(op, k=k, shared_x=int(op.x.width == op.weight.width))
+    low.product(op)
 
 
 def _head_linear(low: Lowering, op: HeadLinear) -> None:
-    n_head = op.weight.shape[0]
-    low.product(op, k=n_head, shared_x=0, chosen=low.head_numbers(n_head))
+    low.product(op)
 
 
 def _rms_norm(low: Lowering, op: ops.RmsNorm) -> None:
@@ -449,6 +536,15 @@ def _attention(low: Lowering, op: Attention) -> None:
             **shape,
         )
     low.new(op.out)
+    shape |= {"n_head": n_head, "n_head_kv": n_head_kv, "scale": op.scale}
+    shape |= {
+        "window": 0 if op.chunk else op.cache.window or 0,
+        "chunk": op.chunk or 0,
+        "softcap": op.softcap or 0.0,
+        "slopes": low.vector(op.slopes),
+        "sinks": low.vector(op.sinks),
+    }
+    many = processor().matrix_tiles
     scratch_bytes = layout.attention_scratch(n_head // n_head_kv, key_dim, value_dim)
     scratch = low.arena.take(scratch_bytes * low.n_threads)
     low.step(
@@ -456,13 +552,24 @@ def _attention(low: Lowering, op: Attention) -> None:
         {"q": op.q, "": memory},
         {"out": op.out, "scratch": scratch, "partials": partials},
         sides,
+        runs=Runs.FEW if many else Runs.ALL,
         scratch_bytes=scratch_bytes,
-        n_head=n_head,
-        n_head_kv=n_head_kv,
-        scale=op.scale,
         **shape,
     )
     low.arena.give(scratch)
+    if many:
+        scratch_bytes = layout.amx_attention_scratch(key_dim, value_dim)
+        scratch = low.arena.take(scratch_bytes * low.n_threads)
+        low.step(
+            "amx_attention:{kv}",
+            {"q": op.q, "": memory},
+            {"out": op.out, "scratch": scratch},
+            {side: sides[side] for side in ("keys", "values")},
+            runs=Runs.SOME | Runs.MANY,
+            scratch_bytes=scratch_bytes,
+            **shape,
+        )
+        low.arena.give(scratch)
 
 
 def _add(low: Lowering, op: ops.Add) -> None:
@@ -678,8 +785,8 @@ LOWER: dict[type[Op], Callable[[Lowering, Any], None]] = {
 
 
 def steps_of(steps: list[Step], runs: Runs) -> list[Step]:
-    """The steps of runs of few tokens, or of many."""
-    return [step for step in steps if step.runs in (Runs.ALL, runs)]
+    """The steps that are there for a kind of runs."""
+    return [step for step in steps if step.runs & runs]
 
 
 def barriers(steps: list[Step]) -> list[int]:

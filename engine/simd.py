@@ -170,20 +170,26 @@ def _half(b: Any, v: Any, start: int, n: int) -> Any:
     return _shuffle(b, v, v, list(range(start, start + n)))
 
 
-def _join(b: Any, v: Any, w: Any) -> Any:
-    return _shuffle(b, v, w, list(range(2 * v.type.count)))
+def _join(b: Any, *pieces: Any) -> Any:
+    """1, 2 or 4 vectors as one."""
+    while len(pieces) > 1:
+        lanes = list(range(2 * pieces[0].type.count))
+        pieces = tuple(
+            _shuffle(b, *two, lanes) for two in zip(pieces[::2], pieces[1::2], strict=True)
+        )
+    return pieces[0]
 
 
 def _fma(b: Any, x: Any, y: Any, z: Any) -> Any:
     cpu = processor()
-    if cpu.has("fma") or cpu.level == "neon":
+    if cpu.has("fma") or cpu.has("neon"):
         return _call(b, f"llvm.fma.v{x.type.count}f32", x.type, x, y, z)
     return b.fadd(b.fmul(x, y), z)
 
 
 def _half_to_float(b: Any, v: Any) -> Any:
     """<16 x i16> holding IEEE halves -> <16 x float>."""
-    if processor().has("f16c") or processor().level == "neon":
+    if processor().has("f16c") or processor().has("neon"):
         return b.fpext(b.bitcast(v, ir.VectorType(ir.HalfType(), LANES)), f32s.ir)
     # No instruction: move the exponent, scale by 2^112, and keep infinities and NaN as they are.
     w = b.zext(v, i32s.ir)
@@ -199,7 +205,7 @@ def _half_to_float(b: Any, v: Any) -> Any:
 
 def _float_to_half(b: Any, v: Any) -> Any:
     """<16 x float> -> <16 x i16> of IEEE halves, rounding to nearest even."""
-    if processor().has("f16c") or processor().level == "neon":
+    if processor().has("f16c") or processor().has("neon"):
         return b.bitcast(
             b.fptrunc(v, ir.VectorType(ir.HalfType(), LANES)), ir.VectorType(I16, LANES)
         )
@@ -228,6 +234,11 @@ def _dot4(b: Any, sums: Any, unsigned: Any, signed: Any, bits: int = 8) -> Any:
         return _call(b, "llvm.x86.avx512.vpdpbusd.512", i32s.ir, sums, *as_i32)
     if cpu.level == "avx2":
         return b.add(sums, _dot4_avx2(b, unsigned, signed, bits))
+    if cpu.has("neon"):
+        if sums.type.count == 4:
+            return _dot4_neon(b, sums, unsigned, signed, bits)
+        rows = zip(*(_quarters(b, v) for v in (sums, unsigned, signed)), strict=True)
+        return _join(b, *(_dot4_neon(b, s, u, x, bits) for s, u, x in rows))
     wide = ir.VectorType(I32, 4 * LANES)
     products = b.mul(b.zext(unsigned, wide), b.sext(signed, wide))
     for i in range(4):
@@ -254,6 +265,42 @@ def _dot4_avx2(b: Any, unsigned: Any, signed: Any, bits: int) -> Any:
     return _join(b, *halves)
 
 
+def _dot4_neon(b: Any, sums: Any, unsigned: Any, signed: Any, bits: int) -> Any:
+    """`_dot4` of 4 lanes."""
+
+    def dot(name: str, sums: Any, x: Any, y: Any) -> Any:
+        return _call(b, f"llvm.aarch64.neon.{name}.v4i32.v16i8", sums.type, sums, x, y)
+
+    if bits == 8 and processor().has("i8mm"):
+        return dot("usdot", sums, unsigned, signed)
+    if bits == 8:  # there is only signed times signed: so bit 7 goes apart, as 2 * 64
+        top = b.and_(b.lshr(unsigned, _constant(unsigned.type, 1)), _constant(unsigned.type, 64))
+        for part in (b.and_(unsigned, _constant(unsigned.type, 127)), top, top):
+            sums = _dot4_neon(b, sums, part, signed, 7)
+        return sums
+    if processor().has("dotprod"):
+        return dot("sdot", sums, unsigned, signed)
+    words = ir.VectorType(I16, 8)
+    low, high = (
+        b.mul(*(b.sext(_half(b, v, start, 8), words) for v in (unsigned, signed)))
+        for start in (0, 8)
+    )
+    pairs = _call(b, "llvm.aarch64.neon.addp.v8i16", words, low, high)
+    return b.add(sums, _call(b, "llvm.aarch64.neon.saddlp.v4i32.v8i16", sums.type, pairs))
+
+
+def _quarters(b: Any, v: Any) -> list[Any]:
+    """Registers of 128 bits."""
+    n = v.type.count // 4
+    return [_half(b, v, start, n) for start in range(0, 4 * n, n)]
+
+
+def _shift_bytes(b: Any, v: Any, n: Any) -> Any:
+    if processor().has("neon"):
+        return b.lshr(v, _splat(b, b.trunc(n, I8), v.type.count))
+    return b.bitcast(b.lshr(b.bitcast(v, i32s.ir), _splat(b, n)), v.type)
+
+
 def _lookup(b: Any, table: Any, codes: Any) -> Any:
     """<64 x i8> of entries of a <16 x i8>, for codes below 16."""
     level = processor().level
@@ -269,9 +316,8 @@ def _lookup(b: Any, table: Any, codes: Any) -> Any:
         return _call(b, "llvm.x86.avx512.pshuf.b.512", i8s.ir, repeated(4), codes)
     if level == "avx2":
         return _join(b, *by_pieces(32, "llvm.x86.avx2.pshuf.b"))
-    if level == "neon":
-        quarters = by_pieces(16, "llvm.aarch64.neon.tbl1.v16i8")
-        return _join(b, _join(b, *quarters[:2]), _join(b, *quarters[2:]))
+    if processor().has("neon"):
+        return _join(b, *by_pieces(16, "llvm.aarch64.neon.tbl1.v16i8"))
     found = [_splat(b, b.extract_element(table, ir.Constant(I32, i)), 64) for i in range(16)]
     for k in range(4):  # each bit of the codes leaves half of what is possible
         bit = b.and_(codes, _constant(i8s.ir, 1 << k))
@@ -431,6 +477,7 @@ def prefetch(b: Any, at: Any) -> None:
 
 splat_f32 = verb(f32s, f32)(_splat)
 splat_i32 = verb(i32s, i32)(_splat)
+lanes = verb(i32s)(lambda b: ir.Constant(i32s.ir, list(range(LANES))))  # 0 ... 15
 add = verb(f32s, f32s, f32s)(lambda b, x, y: b.fadd(x, y))
 sub = verb(f32s, f32s, f32s)(lambda b, x, y: b.fsub(x, y))
 mul = verb(f32s, f32s, f32s)(lambda b, x, y: b.fmul(x, y))
@@ -459,6 +506,8 @@ as_i8s = verb(i8s, i32s)(lambda b, x: b.bitcast(x, i8s.ir))
 as_i32s = verb(i32s, i8s)(lambda b, x: b.bitcast(x, i32s.ir))
 as_f32s = verb(f32s, i32s)(lambda b, x: b.bitcast(x, f32s.ir))
 splat_i8 = verb(i8s, i32)(lambda b, x: _splat(b, b.trunc(x, I8), 4 * LANES))
+# bytes shifted right; at the top, bits of the next byte may come in
+shr_i8s = verb(i8s, i8s, i32)(_shift_bytes)
 and_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.and_(x, y))
 or_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.or_(x, y))
 xor_i8s = verb(i8s, i8s, i8s)(lambda b, x, y: b.xor(x, y))
@@ -542,6 +591,37 @@ def log(b: Any, x: Any) -> Any:
     tail = _fma(b, power, c(-2.12194440e-4), b.fmul(b.fmul(p, r), square))
     tail = _fma(b, square, c(-0.5), tail)
     return _fma(b, power, c(0.693359375), b.fadd(r, tail))
+
+
+@verb(f32s, f32s)
+def exp2(b: Any, x: Any) -> Any:
+    """2^x for x below 127, to 3 ulp; below -126 it is 0; NaN stays NaN.
+
+    2^(x - floor(x)) is a polynomial of degree 5 that is nearest to it in the largest error.
+    """
+
+    def c(value: float) -> Any:
+        return _constant(f32s.ir, value)
+
+    def power(part: Any) -> Any:
+        p = c(1.8671301659e-3)
+        for k in (9.0170297772e-3, 5.5799912661e-2, 2.4016444385e-1, 6.9315129519e-1, 1.0):
+            p = _fma(b, p, part, c(k))
+        return p
+
+    if processor().level == "avx512":
+        name, usual = "llvm.x86.avx512.mask.{}.ps.512", ir.Constant(I32, 4)  # way of rounding
+        zero, all_lanes = _constant(f32s.ir, 0.0), ir.Constant(I16, -1)
+        down = ir.Constant(I32, 9)  # what is left above the floor, without an exception
+        part = _call(b, name.format("reduce"), f32s.ir, x, down, zero, all_lanes, usual)
+        # numbers that are not normal would cost a hundred cycles each
+        normal = b.bitcast(b.fcmp_unordered(">=", x, c(-126.0)), I16)
+        return _call(b, name.format("scalef"), f32s.ir, power(part), x, zero, normal, usual)
+    x = b.select(b.fcmp_ordered("<", x, c(-126.0)), c(-127.0), x)  # NaN goes through
+    n = _call(b, f"llvm.floor.v{LANES}f32", f32s.ir, x)
+    whole = b.fptosi(b.select(b.fcmp_unordered("uno", n, n), c(0.0), n), i32s.ir)
+    scale = b.shl(b.add(whole, _constant(i32s.ir, 127)), _constant(i32s.ir, 23))
+    return b.fmul(power(b.fsub(x, n)), b.bitcast(scale, f32s.ir))
 
 
 # ---- tables ------------------------------------------------------------------------------------
@@ -739,32 +819,60 @@ def dot_tile(
     quads: 8 byte vectors, lane r of quad j being weights 4j..4j+3 of row r as unsigned bytes
     below 2^bits, a literal.
     scales: a float vector per 32 (or two, per 16) weights; mins: as many, or one that is ignored.
-    x: T x 32 signed bytes; x_scale: T float32; x_sum: T x len(scales) values, see `matmul`:
-    float32 sums of x where there are mins, else int32 that start the integer sums.
+    x: T x 32 bytes from -127 to 127; x_scale: T float32; x_sum: T x len(scales) values, see
+    `matmul`: float32 sums of x where there are mins, else int32 that start the integer sums; where
+    bits are 8, these must be the sums of x times -128.
     """
     with_mins = isinstance(mins, types.UniTuple)
     spans, n_bits = scales.count, bits.literal_value
 
     def emit(b: Any, sums: Any, quads: Any, _: Any, scales: Any, mins: Any, *at: Any) -> Any:
         x, x_scale, x_sum = at
-        out = []
-        for t, total in enumerate(sums):
+        cpu, below = processor(), n_bits
+        neon = cpu.has("neon")
+        no_start = with_mins
+        if n_bits == 8 and neon and not with_mins:
+            # signed bytes times signed ones: the 128 does not come in, the sums start with 0
+            quads, below, no_start = [b.xor(q, _constant(q.type, 128)) for q in quads], 7, True
+
+        def four_of_x(t: int, j: int) -> Any:
+            if neon:  # sdot and usdot take one of 4 lanes by themselves
+                from_x = ir.Constant(I64, 32 * t + 16 * (j // 4))
+                fours = _load(b, b.add(x, from_x), ir.VectorType(I32, 4), 4)
+                return b.bitcast(_shuffle(b, fours, fours, [j % 4] * 4), ir.VectorType(I8, 16))
+            four = _load(b, b.add(x, ir.Constant(I64, 32 * t + 4 * j)), I32, 4)
+            return b.bitcast(_splat(b, four), i8s.ir)
+
+        def add_block(t: int, total: Any, quads: Any, scales: Any, mins: Any) -> Any:
+            floats, lanes = total.type, total.type.count
             block = None
             for s in range(spans):
                 sum_at = b.add(x_sum, ir.Constant(I64, 4 * (t * spans + s)))
-                start = _constant(i32s.ir, 0) if with_mins else _splat(b, _load(b, sum_at, I32, 4))
+                part = _constant(ir.VectorType(I32, lanes), 0)
+                if not no_start:
+                    part = _splat(b, _load(b, sum_at, I32, 4), lanes)
                 for j in range(s * 8 // spans, (s + 1) * 8 // spans):
-                    four = _load(b, b.add(x, ir.Constant(I64, 32 * t + 4 * j)), I32, 4)
-                    start = _dot4(b, start, quads[j], b.bitcast(_splat(b, four), i8s.ir), n_bits)
-                part = b.sitofp(start, f32s.ir)
+                    part = _dot4(b, part, quads[j], four_of_x(t, j), below)
+                part = b.sitofp(part, floats)
                 block = (
                     b.fmul(part, scales[s]) if block is None else _fma(b, part, scales[s], block)
                 )
                 if with_mins:
-                    block = _fma(b, mins[s], _splat(b, _load(b, sum_at, F32, 4)), block)
-            scale = _splat(b, _load(b, b.add(x_scale, ir.Constant(I64, 4 * t)), F32, 4))
-            out.append(_fma(b, block, scale, total))
-        return out
+                    sum_of_x = _splat(b, _load(b, sum_at, F32, 4), lanes)
+                    block = _fma(b, mins[s], sum_of_x, block)
+            scale = _load(b, b.add(x_scale, ir.Constant(I64, 4 * t)), F32, 4)
+            return _fma(b, block, _splat(b, scale, lanes), total)
+
+        # rows by rows where registers are narrower, so that fewer are needed at once
+        def cut(vectors: Any) -> Any:
+            return zip(*(_quarters(b, v) if neon else [v] for v in vectors), strict=True)
+
+        minima = cut(mins) if with_mins else [None] * 4
+        rows = [
+            [add_block(t, total, *rest) for t, total in enumerate(totals)]
+            for totals, *rest in zip(cut(sums), cut(quads), cut(scales), minima, strict=False)
+        ]
+        return [_join(b, *pieces) for pieces in zip(*rows, strict=True)]
 
     return sums(sums, quads, bits, scales, mins, address, address, address), emit
 
@@ -794,6 +902,17 @@ def splat_tile(sums: Any, w: Any, x: Any, stride: Any) -> Any:
     return sums(sums, w, address, i64), emit
 
 
+def _store_rows(
+    b: Any, place: Callable[[int], Any], tile: Any, bias: Any, n_rows: Any, n_tokens: Any
+) -> None:
+    zero = ir.Constant(I64, 0)
+    lanes = b.select(b.icmp_signed("==", bias, zero), zero, n_rows)
+    add = _load_some(b, bias, lanes, F32)
+    for t, v in enumerate(tile):
+        wanted = b.select(b.icmp_signed("<", ir.Constant(I64, t), n_tokens), n_rows, zero)
+        _store_some(b, place(t), b.fadd(v, add), wanted)
+
+
 @tile_verb(6)
 def store_rows(at: Any, stride: Any, tile: Any, bias: Any, n_rows: Any, n_tokens: Any) -> Any:
     """Store T vectors of 16 row sums `stride` bytes apart, plus 16 float32 at `bias`, if any.
@@ -802,18 +921,26 @@ def store_rows(at: Any, stride: Any, tile: Any, bias: Any, n_rows: Any, n_tokens
     bias; address 0 is no bias.
     """
 
-    def emit(
-        b: Any, at: Any, stride: Any, tile: Any, bias: Any, n_rows: Any, n_tokens: Any
-    ) -> None:
-        zero = ir.Constant(I64, 0)
-        lanes = b.select(b.icmp_signed("==", bias, zero), zero, n_rows)
-        add = _load_some(b, bias, lanes, F32)
-        for t, v in enumerate(tile):
-            wanted = b.select(b.icmp_signed("<", ir.Constant(I64, t), n_tokens), n_rows, zero)
-            to = b.add(at, b.mul(stride, ir.Constant(I64, t)))
-            _store_some(b, to, b.fadd(v, add), wanted)
+    def emit(b: Any, at: Any, stride: Any, *more: Any) -> None:
+        _store_rows(b, lambda t: b.add(at, b.mul(stride, ir.Constant(I64, t))), *more)
 
     return VOID(address, i64, tile, address, i64, i64), emit
+
+
+@tile_verb(7)
+def store_rows_at(
+    at: Any, stride: Any, places: Any, tile: Any, bias: Any, n_rows: Any, n_tokens: Any
+) -> Any:
+    """As `store_rows`, vector t going to `at` + `stride` times the int32 at `places` + 4 t."""
+
+    def emit(b: Any, at: Any, stride: Any, places: Any, *more: Any) -> None:
+        def place(t: int) -> Any:
+            number = _load(b, b.add(places, ir.Constant(I64, 4 * t)), I32)
+            return b.add(at, b.mul(stride, b.sext(number, I64)))
+
+        _store_rows(b, place, *more)
+
+    return VOID(address, i64, address, tile, address, i64, i64), emit
 
 
 @tile_verb(7)
@@ -948,6 +1075,20 @@ def bf16_pairs(b: Any, first: Any, second: Any) -> Any:
         for v in (first, second)
     ]
     return b.bitcast(_join(b, *halves), i32s.ir)
+
+
+@verb(i32s, f32s, f32s)
+def bf16_lanes(b: Any, low: Any, high: Any) -> Any:
+    """Two values for each lane as bf16, those of `high` in the upper half; see `usual_nan`."""
+    upper = b.and_(_bf16_bits(b, high), _constant(i32s.ir, 0xFFFF0000))
+    return b.or_(b.lshr(_bf16_bits(b, low), _constant(i32s.ir, 16)), upper)
+
+
+usual_nan = verb(f32s, f32s)(_usual_nan)
+# towards zero, to what bf16 can hold
+upper_bf16s = verb(f32s, f32s)(
+    lambda b, v: b.bitcast(b.and_(b.bitcast(v, i32s.ir), _constant(i32s.ir, 0xFFFF0000)), f32s.ir)
+)
 
 
 @tile_verb(5)

@@ -7,14 +7,16 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from vatra import models
 from vatra.formats import gguf, tokenizer
+from vatra.models.plan import ExpertLinear
 from vatra.quant import FORMATS
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
@@ -42,16 +44,25 @@ def test_random_weights_are_in_the_format_and_of_the_right_size(name: str, tmp_p
     path = tmp_path / "model.gguf"
     random_model.write(path, TINY, name)
     tensors = gguf.read(path).tensors
-    for matrix, rows, inputs in TINY.matrices():
+    for matrix, shape in TINY.matrices():
         tensor = tensors[matrix]
         assert tensor.format.name == name
-        assert tensor.shape == (rows, inputs)
+        assert tensor.shape == shape
         weights = tensor.decode()
         # MXFP4 scales are powers of two; NVFP4 has none as small as wanted
-        assert 0.6 < weights.std() * inputs**0.5 < 1.6
+        assert 0.6 < weights.std() * shape[-1] ** 0.5 < 1.6
         assert abs(weights.mean()) < 0.5 * weights.std()  # two bits count from -1 to 2
     for norm in TINY.norms():
         assert (tensors[norm].decode() == 1).all()
+
+
+def test_a_mixture_of_experts_is_read(tmp_path: Path) -> None:
+    path, shape = tmp_path / "model.gguf", replace(TINY, experts=3, experts_used=2)
+    random_model.write(path, shape, "q4_0")
+    plan = models.read(gguf.read(path))
+    found = [op.weight.shape for op in plan.ops if isinstance(op, ExpertLinear)]
+    assert found == [(3, 512, 256), (3, 512, 256), (3, 256, 512)]
+    assert not plan.leftovers
 
 
 def test_output_matrix_has_its_own_format(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from numba import njit
 
 from vatra import quant
 from vatra.engine import jit
-from vatra.engine.cpu_features import processor
+from vatra.engine.cpu_features import LEVELS, processor
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import FAST, FLOATS, PART, ROWS
 from vatra.engine.kernels.unpack import e4m3, e8m0
@@ -51,7 +52,7 @@ CASES_PER_KERNEL = 300
 class Buffers:
     """Places for arrays, each ending at a page that, if `forbidden`, nobody may touch."""
 
-    SLOT, SLOTS = 1 << 21, 16
+    SLOT, SLOTS = 1 << 23, 16
 
     def __init__(self, forbidden: bool = False) -> None:
         self.step = self.SLOT + mmap.PAGESIZE
@@ -619,6 +620,52 @@ def wkv(rng: Rng, b: Buffers) -> Case:
     return Case("recurrence:wkv", {**places, **shape, **words}, [out, memory], check, n)
 
 
+# ---- the tokens of each expert ------------------------------------------------------------------
+
+
+def ordered(chosen: Array, n_expert: int, align: int) -> tuple[Array, Array]:
+    """chosen (n, k) as the words of an `order`, and the pair of each of its slots, or -1."""
+    heads, slots = [], np.empty(0, np.int32)
+    for e in range(n_expert):
+        pairs = np.flatnonzero(chosen == e).astype(np.int32)
+        heads += [len(slots), len(pairs)]
+        slots = np.concatenate([slots, np.pad(pairs, (0, -len(pairs) % align), constant_values=-1)])
+    return np.concatenate([[len(slots)], heads, slots]).astype(np.int32), slots
+
+
+def choices(rng: Rng, n: int, n_expert: int, k: int) -> Array:
+    """int32 (n, k): a token chooses an expert at most once, and some experts often."""
+    liked = np.sort(rng.permuted(np.tile(np.arange(n_expert), (n, 1)), axis=1)[:, :k], axis=1)
+    return np.ascontiguousarray(liked, np.int32)
+
+
+@case("order")
+def order(rng: Rng, b: Buffers) -> Case:
+    n, n_expert, align = size(rng, 70), size(rng, 20), pick(rng, 2, 4, 16)
+    k = int(rng.integers(1, min(n_expert, 4) + 1))
+    chosen = choices(rng, n, n_expert, k)
+    words, _ = ordered(chosen, n_expert, align)
+    out = b.room((layout.order_bytes(n * k, n_expert, align) // 4,), 0, np.int32)
+    check = lambda: same(out[: len(words)], words)  # noqa: E731
+    shape = {"n_expert": n_expert, "k": k, "align": align}
+    places = {"chosen": at(b.put(chosen, spare_bytes((n, k)))), "out": at(out)}
+    return made("order:", rows_of(rng, n), [out], check, **shape, **places)
+
+
+def order_for(rng: Rng, b: Buffers, n: int) -> tuple[dict[str, int], Array, int]:
+    """An order of n tokens as arguments, the sources of its slots or -1, and rows of activations.
+
+    The rows are those of the tokens, or of the pairs.
+    """
+    n_expert, per = size(rng, 6), 1
+    k = int(rng.integers(1, min(n_expert, 3) + 1))
+    words, slots = ordered(choices(rng, n, n_expert, k), n_expert, TILE)
+    if rng.integers(2):
+        per = k
+    arguments = {"order": at(b.put(words)), "n_expert": n_expert, "per": per}
+    return arguments, np.where(slots < 0, -1, slots // per), n * k // per
+
+
 # ---- quantised activations ----------------------------------------------------------------------
 
 
@@ -672,7 +719,34 @@ def quantize(rng: Rng, b: Buffers) -> Case:
 
     places = {"x": at(x), "out": at(out), "scale": at(scale), "sums": at(sums)}
     shape = {"width": blocks * PART, "spans": spans, "zero": zero, "tile": TILE, "per_row": per_row}
+    shape |= {"order": 0, "n_expert": 0, "per": 1}
     return made("quantize:", rows_of(rng, n), [out, scale, sums], check, **shape, **places)
+
+
+@case("quantize")
+def quantize_in_order(rng: Rng, b: Buffers) -> Case:
+    n, blocks = size(rng, 40), size(rng, 5)
+    spans, zero = pick(rng, 1, 2), pick(rng, 0, 8)
+    order, sources, n_rows = order_for(rng, b, n)
+    x = b.activations(normal(rng, n_rows, blocks * PART))
+    out, scale, sums = (
+        b.room((len(sources) * blocks, m), 0, dtype)
+        for m, dtype in ((PART, np.int8), (1, np.float32), (spans, np.int32))
+    )
+
+    def check() -> None:
+        q, s = quantised(x[sources])
+        written = np.broadcast_to((sources >= 0)[:, None, None], (len(sources), blocks, 1))
+        written = tiled(np.ascontiguousarray(written), TILE, len(sources))[:, 0]
+        for found, wanted in ((out, q), (scale, s[..., None]), (sums, sums_of(q, spans, zero))):
+            placed = tiled(wanted, TILE, len(sources)).view(found.dtype)
+            same(found[written], placed[written])
+            assert (found[~written].view(np.uint8) == 0xFF).all()
+
+    places = {"x": at(x), "out": at(out), "scale": at(scale), "sums": at(sums)}
+    shape = {"width": blocks * PART, "spans": spans, "zero": zero, "tile": TILE, "per_row": 1}
+    counts = rows_of(rng, n)
+    return made("quantize:", counts, [out, scale, sums], check, **shape, **places, **order)
 
 
 # ---- products -----------------------------------------------------------------------------------
@@ -822,6 +896,34 @@ def experts(rng: Rng, b: Buffers, name: str) -> Case:
     return made(kernel, rows_of(rng, n), [out], check, **arguments)
 
 
+@case("matmul", *FAST)
+def sorted_experts(rng: Rng, b: Buffers, name: str) -> Case:
+    format = quant.by_name(name)
+    n, n_out, blocks = size(rng, 60), size(rng, 40), size(rng, 512 // format.block)
+    n_expert, n_in = size(rng, 5), blocks * format.block
+    k = int(rng.integers(1, min(n_expert, 3) + 1))
+    chosen = choices(rng, n, n_expert, k)
+    words, slots = ordered(chosen, n_expert, TILE)
+    x = normal(rng, n * k, n_in)
+    rows = np.where(slots[:, None] < 0, np.float32(0), x[slots])
+    arguments, values = operand(b, name, rows)
+    data = random_rows(rng, format, n_expert * n_out, n_in)
+    w = b.put(interleave(format, data, n_expert))
+    bias_at, bias = bias_for(rng, b, n_expert, n_out)
+    out = b.results(n * k, n_out)
+
+    def check() -> None:
+        decoded = format.decode(data).reshape(n_expert, n_out, n_in)[chosen.reshape(-1)]
+        seen = np.empty((n * k, n_in))
+        seen[slots[slots >= 0]] = values[slots >= 0]
+        check_product(out, decoded, seen, bias[chosen.reshape(-1)])
+
+    shape = {"n_out": n_out, "n_blocks": blocks, "chunk": pick(rng, 1, 3), "bias": bias_at}
+    arguments |= {"w": at(w), "out": at(out), "order": at(b.put(words)), "n_expert": n_expert}
+    kernel = f"matmul:{name},{TILE},experts"
+    return made(kernel, rows_of(rng, n), [out], check, **shape, **arguments)
+
+
 # ---- products of many tokens by AMX -------------------------------------------------------------
 
 
@@ -831,8 +933,17 @@ def bf16(x: Array) -> Array:
     return np.where(np.isnan(x), 0x7FC0, bits >> 16).astype(np.uint16)
 
 
-def packed(x: Array) -> Array:
-    """x (n, width) as tiles: uint16 (n / 16, width / 32, 16, 32), missing tokens being NaN."""
+def packed(x: Array, terms: int = 1) -> Array:
+    """x (n, width) as tiles: uint16 (n / 16, width / 32, 16, 32), missing tokens being NaN.
+
+    For more than one of the `terms`, a tile of high parts, one of low parts, one of high parts.
+    """
+    if terms > 1:
+        high = (x.view(np.uint32) & 0xFFFF0000).view(np.float32)
+        with np.errstate(invalid="ignore"):
+            each = [packed(part) for part in (high, x - high, high)[:terms]]
+        tiles = np.stack(each, 2)
+        return tiles.reshape(tiles.shape[0], -1, 16, PART)
     n, width = -(-len(x) // 16) * 16, -(-x.shape[1] // PART) * PART
     full = np.full((n, width), 0xFFFF, np.uint16)
     full[: len(x)] = 0
@@ -840,48 +951,109 @@ def packed(x: Array) -> Array:
     return np.ascontiguousarray(full.reshape(-1, 16, width // PART, PART).swapaxes(1, 2))
 
 
-def amx_pack(rng: Rng, b: Buffers) -> Case:
+def amx_pack(rng: Rng, b: Buffers, terms: str) -> Case:
     n, width = size(rng, 70), size(rng, 200)
     x = normal(rng, n, width) * np.float32(10.0 ** rng.integers(-30, 30))
     x[0, 0] = rng.choice([np.nan, np.inf, -np.inf, 0])
-    wanted, x = packed(x), b.activations(x)
+    wanted, x = packed(x, int(terms)), b.activations(x)
     out = b.room(wanted.shape, 0, np.uint16)
     check = lambda: same(out, wanted)  # noqa: E731
-    places = {"x": at(x), "out": at(out)}
-    return made("amx:pack", rows_of(rng, n), [out], check, width=width, **places)
+    places = {"x": at(x), "out": at(out), "order": 0, "n_expert": 0, "per": 1}
+    return made(f"amx:pack,{terms}", rows_of(rng, n), [out], check, width=width, **places)
+
+
+def amx_pack_in_order(rng: Rng, b: Buffers) -> Case:
+    n, width = size(rng, 70), size(rng, 200)
+    order, sources, n_rows = order_for(rng, b, n)
+    x = b.activations(normal(rng, n_rows, width))
+    wanted = packed(x[sources])
+    empty = np.flatnonzero(sources < 0)
+    wanted[empty // 16, :, empty % 16] = 0xFFFF
+    out = b.room(wanted.shape, 0, np.uint16)
+    check = lambda: same(out, wanted)  # noqa: E731
+    places = {"x": at(x), "out": at(out), **order}
+    return made("amx:pack,1", rows_of(rng, n), [out], check, width=width, **places)
+
+
+def check_rounded(out: Array, w: Array, x: Array, bias: Array) -> None:
+    """out (n, n_out) is x (n, n_in) @ w (n_out, n_in) + bias, both factors rounded to bf16."""
+    rounded = (bf16(x).astype(np.uint32) << 16).view(np.float32)
+    wanted = rounded.astype(np.float64) @ w.T + bias
+    sizes = np.abs(rounded) @ np.abs(w).T + np.abs(bias)
+    close(out, wanted, sizes + 1e-30, 2.0**-8)  # weights are rounded to 8 bits
+    # ... mostly one apart from another, so that errors cancel
+    error, whole = out - wanted, np.sqrt((rounded.astype(np.float64) ** 2) @ (w**2).T)
+    close(error, np.zeros_like(error), whole + np.abs(wanted) / 4 + 1e-30, 2.0**-6)
+
+
+def check_precise(out: Array, w: Array, x: Array, bias: Array) -> None:
+    """The same, but for the product of the low parts, which are below 2^-7 of the factors."""
+    sizes = np.abs(x) @ np.abs(w).T + np.abs(bias)
+    close(out, x.astype(np.float64) @ w.T + bias, sizes + 1e-30, 2.0**-13)
 
 
 def amx_product(rng: Rng, b: Buffers, name: str) -> Case:
     format = quant.by_name(name)
     n, n_out = size(rng, 70), size(rng, 70)
     n_in = size(rng, 200) if name in FLOATS else format.block * size(rng, 512 // format.block)
+    n_in += pick(rng, 0, 0, 0, PART * layout.AMX_STEPS, 2 * PART * layout.AMX_STEPS)
     data = random_rows(rng, format, n_out, n_in)
     w = b.put(data if name in FLOATS else interleave(format, data, 1))
     x = normal(rng, n, n_in)
     bias_at, bias = bias_for(rng, b, n_out)
     out = b.results(n, n_out)
-    scratch_bytes = layout.amx_scratch(n_in)
+    scratch_bytes = layout.amx_scratch(name, n_in)
     scratch = b.room((MOST_THREADS * scratch_bytes,), 0, np.uint8)
-    decoded = format.decode(data)
+    by = check_precise if name in FLOATS else check_rounded
+    check = lambda: by(out, format.decode(data), x, bias)  # noqa: E731
+    shape = {"n_out": n_out, "n_in": n_in, "chunk": pick(rng, 2, 4), "bias": bias_at}
+    places = {
+        "w": at(w),
+        "x": at(b.put(packed(x, layout.AMX_TERMS.get(name, 1)))),
+        "out": at(out),
+        "scratch": at(scratch),
+    }
+    shape |= {"scratch_bytes": scratch_bytes, "order": 0, "n_expert": 1}
+    return made(f"amx:{name}", rows_of(rng, n), [out], check, **shape, **places)
+
+
+def amx_experts(rng: Rng, b: Buffers, name: str) -> Case:
+    format = quant.by_name(name)
+    n, n_out, n_expert = size(rng, 70), size(rng, 40), size(rng, 5)
+    k = int(rng.integers(1, min(n_expert, 3) + 1))
+    n_in = size(rng, 200) if name in FLOATS else format.block * size(rng, 512 // format.block)
+    n_in += pick(rng, 0, 0, 0, PART * layout.AMX_STEPS)
+    data = random_rows(rng, format, n_expert * n_out, n_in)
+    w = b.put(data if name in FLOATS else interleave(format, data, n_expert))
+    chosen = choices(rng, n, n_expert, k)
+    words, slots = ordered(chosen, n_expert, 16)
+    x = normal(rng, n * k, n_in)
+    filled = np.where(slots[:, None] < 0, np.float32(np.nan), x[slots])
+    tiles = packed(filled, layout.AMX_TERMS.get(name, 1))
+    bias_at, bias = bias_for(rng, b, n_expert, n_out)
+    out = b.results(n * k, n_out)
+    scratch_bytes = layout.amx_scratch(name, n_in)
+    scratch = b.room((MOST_THREADS * scratch_bytes,), 0, np.uint8)
+
+    by = check_precise if name in FLOATS else check_rounded
 
     def check() -> None:
-        rounded = (bf16(x).astype(np.uint32) << 16).view(np.float32)
-        wanted = rounded.astype(np.float64) @ decoded.T + bias
-        sizes = np.abs(rounded) @ np.abs(decoded).T + np.abs(bias)
-        close(out, wanted, sizes + 1e-30, 2.0**-8)  # weights are rounded to 8 bits
-        # ... mostly one apart from another, so that errors cancel
-        error, whole = out - wanted, np.sqrt((rounded.astype(np.float64) ** 2) @ (decoded**2).T)
-        close(error, np.zeros_like(error), whole + np.abs(wanted) / 4 + 1e-30, 2.0**-6)
+        matrices = format.decode(data).reshape(n_expert, n_out, n_in)
+        for e in range(n_expert):
+            pairs = np.flatnonzero(chosen == e)
+            by(out[pairs], matrices[e], x[pairs], bias[e])
 
     shape = {"n_out": n_out, "n_in": n_in, "chunk": pick(rng, 2, 4), "bias": bias_at}
-    places = {"w": at(w), "x": at(b.put(packed(x))), "out": at(out), "scratch": at(scratch)}
-    shape["scratch_bytes"] = scratch_bytes
+    places = {"w": at(w), "x": at(b.put(tiles)), "out": at(out), "scratch": at(scratch)}
+    shape |= {"scratch_bytes": scratch_bytes, "order": at(b.put(words)), "n_expert": n_expert}
     return made(f"amx:{name}", rows_of(rng, n), [out], check, **shape, **places)
 
 
 if processor().matrix_tiles:
-    case("amx")(amx_pack)
+    case("amx", "1", "2", "3")(amx_pack)
+    case("amx")(amx_pack_in_order)
     case("amx", *FAST, "f16", "bf16")(amx_product)
+    case("amx", *FAST, "f16", "bf16")(amx_experts)
 
 
 # ---- attention ----------------------------------------------------------------------------------
@@ -977,7 +1149,45 @@ def store(rng: Rng, b: Buffers, kind: str) -> Case:
     return Case(kernel, arguments, [keys, values], check, n, 0, position)
 
 
-def attended(q: Array, keys: Array, values: Array, position: int, scale: float) -> Array:
+@dataclass
+class Bent:
+    """What some models do to scores, and with what; 0 or None for what is not done."""
+
+    window: int = 0
+    chunk: int = 0
+    softcap: float = 0.0
+    slopes: Array | None = None
+    sinks: Array | None = None
+
+    @property
+    def arguments(self) -> dict[str, float]:
+        vectors = {"slopes": self.slopes, "sinks": self.sinks}
+        return {
+            "window": self.window,
+            "chunk": self.chunk,
+            "softcap": self.softcap,
+            **{name: 0 if v is None else at(v) for name, v in vectors.items()},
+        }
+
+
+def bent(rng: Rng, b: Buffers, n_head: int, end: int) -> Bent:
+    """Nothing, or some of it."""
+    if rng.integers(2):
+        return Bent()
+    some = [b.put(normal(rng, n_head)) if rng.integers(2) else None for _ in range(2)]
+    if some[0] is not None:
+        some[0][:] = np.abs(some[0]) / 8
+    window, chunk = int(rng.integers(1, 2 * end + 1)), int(rng.integers(1, end + 1))
+    which = pick(rng, 0, 1, 2)
+    return Bent(
+        window if which == 1 else 0,
+        chunk if which == 2 else 0,
+        float(rng.choice([0.0, 0.5, 3.0])),
+        *some,
+    )
+
+
+def attended(q: Array, keys: Array, values: Array, position: int, scale: float, by: Bent) -> Array:
     """q (n, heads, dim), caches (KV heads, positions, dim): float64 (n, heads, value dim)."""
     n, n_head, _ = q.shape
     end = position + n
@@ -985,9 +1195,21 @@ def attended(q: Array, keys: Array, values: Array, position: int, scale: float) 
         np.repeat(a[:, :end].astype(np.float64), n_head // len(a), axis=0) for a in (keys, values)
     )
     scores = np.einsum("nhd,hpd->hnp", q, k) * scale
-    scores[:, np.arange(end) > np.arange(position, end)[:, None]] = -np.inf
+    if by.softcap:
+        scores = by.softcap * np.tanh(scores / by.softcap)
+    own = np.arange(position, end)[:, None]
+    distance = np.arange(end) - own
+    if by.slopes is not None:
+        scores += by.slopes[:, None, None] * distance
+    far = distance > 0
+    far |= distance <= -(by.window or 2 * end)
+    far |= np.arange(end) < (own // by.chunk * by.chunk if by.chunk else 0)
+    scores[:, far] = -np.inf
+    if by.sinks is not None:
+        more = np.broadcast_to(by.sinks[:, None, None], (n_head, n, 1))
+        scores = np.concatenate([scores, more], -1)
     p = np.exp(scores - scores.max(-1, keepdims=True))
-    out: Array = np.einsum("hnp,hpd->nhd", p / p.sum(-1, keepdims=True), v)
+    out: Array = np.einsum("hnp,hpd->nhd", (p / p.sum(-1, keepdims=True))[..., :end], v)
     return out
 
 
@@ -998,7 +1220,9 @@ def empty_partials(n_head: int, n_kv: int, value_dim: int, n_ctx: int) -> Array:
     return made
 
 
-def attend(rng: Rng, b: Buffers, kind: str, end: int, n: int, n_kv: int, group: int) -> Case:
+def attend(
+    rng: Rng, b: Buffers, kind: str, end: int, n: int, n_kv: int, group: int, by_amx: bool = False
+) -> Case:
     """`n` tokens, the last at position end - 1."""
     key_dim, value_dim = dimensions(rng)
     if end > SPAN:  # what fits the buffers
@@ -1010,25 +1234,35 @@ def attend(rng: Rng, b: Buffers, kind: str, end: int, n: int, n_kv: int, group: 
     stored_k[:, end:] = stored_v[:, end:] = np.nan  # what a truncated sequence left
     q = b.activations(normal(rng, n, n_head, key_dim) * np.float32(rng.choice([1, 5])))
     keys, values = b.put(key_cache(kind, stored_k)), b.put(value_cache(kind, stored_v))
-    out = b.results(n, n_head, value_dim)
+    by, out = bent(rng, b, n_head, end), b.results(n, n_head, value_dim)
     partials = b.put(empty_partials(n_head, n_kv, value_dim, n_ctx))
-    scratch_bytes = layout.attention_scratch(group, key_dim, value_dim)
+    if by_amx:
+        scratch_bytes = layout.amx_attention_scratch(key_dim, value_dim)
+    else:
+        scratch_bytes = layout.attention_scratch(group, key_dim, value_dim)
     scratch = b.room((MOST_THREADS * scratch_bytes,), 0, np.uint8)
 
     def check() -> None:
         k, v = kept(kind, stored_k[:, :end]), kept(kind, stored_v[:, :end])
         longest = np.abs(q).sum(-1).max() * np.abs(k).max() * scale
-        close(out, attended(q, k, v, position, scale), np.abs(v).max() * (1 + longest), 1e-7)
-        counters = partials[: 64 * n_kv].view(np.int64)[::8]
-        spans = -(-end // SPAN)
-        assert (counters == (spans if n <= FEW and spans > 1 else 0)).all()
+        wanted, largest = attended(q, k, v, position, scale, by), np.abs(v).max()
+        if by_amx:  # weights and values are rounded to 8 bits, queries and keys to 16
+            close(out, wanted, largest * (1 + longest / 128), 2.0**-8)
+            whole = attended(q, k, np.abs(v), position, scale, by)  # without what cancels
+            assert np.sum((out - wanted) ** 2) <= 2.0**-16 * np.sum(whole**2)
+            return
+        close(out, wanted, largest * (1 + longest), 1e-7)
+        assert not partials[: 64 * n_kv].view(np.int64)[::8].any()
 
     arguments = {
         "q": at(q), "out": at(out), "keys": at(keys), "values": at(values),
-        "scratch": at(scratch), "scratch_bytes": scratch_bytes, "partials": at(partials),
+        "scratch": at(scratch), "scratch_bytes": scratch_bytes,
         "n_head": n_head, "n_head_kv": n_kv, "key_dim": key_dim, "value_dim": value_dim,
-        "n_ctx": n_ctx, "scale": scale,
+        "n_ctx": n_ctx, "scale": scale, **by.arguments,
     }  # fmt: skip
+    if by_amx:
+        return Case(f"amx_attention:{kind}", arguments, [out], check, n, 0, position)
+    arguments["partials"] = at(partials)
     return Case(f"attention:attend,{kind}", arguments, [out, partials], check, n, 0, position)
 
 
@@ -1045,6 +1279,17 @@ def attend_over_spans(rng: Rng, b: Buffers, kind: str) -> Case:
     end = pick(rng, SPAN, SPAN, 2 * SPAN, 3 * SPAN) + pick(rng, -1, 0, 1, 5, 65)
     n, group = pick(rng, 1, 1, 2, FEW, FEW + 1, 40), pick(rng, 1, 2, 3, 7, 8, 16)
     return attend(rng, b, kind, end, n, 1 if end > SPAN else size(rng, 2), group)
+
+
+def amx_attend(rng: Rng, b: Buffers, kind: str) -> Case:
+    n, group = pick(rng, 1, 31, 32, 40, size(rng, 130)), pick(rng, 1, 2, 3, 7, 8)
+    spans = pick(rng, 0, 1, 2)
+    position = pick(rng, 0, 0, 1, 31, size(rng, 100)) + layout.AMX_SPAN * spans
+    return attend(rng, b, kind, position + n, n, 1 if spans else size(rng, 2), group, by_amx=True)
+
+
+if processor().matrix_tiles:
+    case("amx_attention", *KV)(amx_attend)
 
 
 # ---- the child ----------------------------------------------------------------------------------
@@ -1106,10 +1351,10 @@ def test_the_pages_do_forbid() -> None:
 
 
 def narrower() -> list[str]:
-    machine = processor()
     if "VATRA_ISA" in os.environ:
         return []
-    return {"avx512": ["avx2", "generic"], "generic": []}.get(machine.level, ["generic"])
+    levels = list(LEVELS.get(platform.machine().lower(), {"generic": set()}))
+    return levels[levels.index(processor().level) + 1 :]
 
 
 @needs_pages
@@ -1155,9 +1400,10 @@ def test_every_kernel_has_a_case() -> None:
     # the loop walks them all; the bandwidth test computes nothing
     modules -= {"loop", "bandwidth"}
     if not processor().matrix_tiles:
-        modules.remove("amx")
+        modules -= {"amx", "amx_attention"}
     assert modules == {name.partition(":")[0] for name in used}
-    assert {f"matmul:{name},{n}" for name in FAST for n in (0, TILE)} <= used
+    ways = ("0", str(TILE), f"{TILE},experts")
+    assert {f"matmul:{name},{n}" for name in FAST for n in ways} <= used
     assert {f"matmul_float:{name},{n}" for name in FLOATS for n in (0, FLOAT_TILE)} <= used
 
 
@@ -1177,7 +1423,7 @@ def quantise_and_multiply(
         [
             op_row(
                 kernels[names[0]], x=at(x), out=at(q), scale=at(scale), sums=at(sums), width=n_in,
-                zero=wants.zero, per_row=1, **shared,
+                zero=wants.zero, per_row=1, order=0, n_expert=0, per=1, **shared,
             ),
             op_row(
                 kernels[names[1]], w=at(w), bias=0, x=at(q), x_scale=at(scale), x_sum=at(sums),
@@ -1242,8 +1488,12 @@ def test_a_token_does_not_depend_on_its_neighbours_in_floats(name: str) -> None:
 @pytest.mark.parametrize(
     ("n_head", "n_kv", "dim"), [(8, 2, 64), (3, 3, 20), (7, 1, 128), (16, 1, 80), (8, 1, 16)]
 )
-def test_attention_by_steps_equals_all_at_once(kind: str, n_head: int, n_kv: int, dim: int) -> None:
+@pytest.mark.parametrize("window", [0, SPAN + 100])
+def test_attention_by_steps_equals_all_at_once(
+    kind: str, n_head: int, n_kv: int, dim: int, window: int
+) -> None:
     """Bit for bit, within a span and over several, for any number of threads."""
+    by = Bent(window=window)
     rng = np.random.default_rng(5)
     n, scale = 2 * SPAN + 70, dim**-0.5
     n_ctx = context(n)
@@ -1271,6 +1521,7 @@ def test_attention_by_steps_equals_all_at_once(kind: str, n_head: int, n_kv: int
                 op_row(
                     kernels[names[1]], q=at(some[0]), out=at(out), scratch=at(scratch),
                     scratch_bytes=size, n_head=n_head, n_head_kv=n_kv, scale=scale, **shape,
+                    **by.arguments,
                 ),
             ]
         )  # fmt: skip
@@ -1280,7 +1531,7 @@ def test_attention_by_steps_equals_all_at_once(kind: str, n_head: int, n_kv: int
     whole = walk(0, n, 3)
     stored_k, stored_v = (kept(kind, a.swapaxes(0, 1)) for a in (k, v))
     for start, end in ((0, 150), (SPAN - 20, SPAN + 20), (n - 40, n)):
-        wanted = attended(q[start:end], stored_k, stored_v, start, scale)
+        wanted = attended(q[start:end], stored_k, stored_v, start, scale, by)
         close(whole[start:end], wanted, 4.0, 2e-6)
     # the caches now hold later positions too, which nothing may see
     for i, cut in enumerate((1, 2, FEW, FEW + 1, 7, 64, 100, SPAN, 1)):
@@ -1391,9 +1642,12 @@ def test_nan_scores_choose_experts_that_exist() -> None:
 @pytest.mark.parametrize("kind", KV)
 def test_attention_shows_nan(which: str, kind: str) -> None:
     """The first value of the query, key or value of the first position."""
-    for name in ("within_a_span", "over_spans"):
+    makers = [
+        make for group in ("attention", "amx_attention") for make in MAKERS.get(group, {}).items()
+    ]
+    for make in (make for name, make in makers if "attend" in name and name.endswith(kind)):
         buffers, rng = Buffers(), np.random.default_rng(11)
-        found = MAKERS["attention"][f"attend_{name}_{kind}"](rng, buffers)
+        found = make(rng, buffers)
         # a q8_0 block begins with its scale
         nan = np.array(np.nan, np.float32 if which == "q" or kind == "f32" else np.float16)
         place = found.arguments[{"q": "q", "k": "keys", "v": "values"}[which]]

@@ -27,6 +27,7 @@ import numpy as np
 from numba import float32
 
 from vatra.engine.cpu_features import processor
+from vatra.engine.kernels.activations import tanh
 from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import (
     FEW,
@@ -46,10 +47,13 @@ from vatra.engine.kernels.quantize import nan_or_zero
 from vatra.engine.simd import (
     abs_f32s,
     add,
-    exp,
+    exp2,
     fetch_add,
+    first_of,
+    fma,
     highest,
     keep_below,
+    lanes,
     load_f16s,
     load_f32,
     load_f32s,
@@ -70,8 +74,8 @@ from vatra.engine.simd import (
     store_i32s_as_i8,
     store_i64,
     store_some_f32s,
-    sub,
     sum_f32s,
+    to_f32s,
     to_i32s,
     zeros,
 )
@@ -79,6 +83,9 @@ from vatra.engine.simd import (
 STORE = {"f32": (store_f32, store_f32s), "f16": (store_f16, store_f16s)}  # one, and 16
 LOAD = {"f32": load_f32s, "f16": load_f16s, "q8_0": load_i8s_as_f32s}
 MINUS_INFINITY = np.float32(-np.inf)
+LOG2_E = np.float32(np.log2(np.e))  # weights are powers of 2: e^s = 2^(s LOG2_E)
+NO_SLOPE = np.float32(0.0)
+RISE = np.float32(8.0)  # what is gathered is scaled down when weights could be 2^8 or more
 
 
 def kernel(which: str, kind: str) -> Callable[..., None]:
@@ -206,7 +213,8 @@ def loading(load: Callable[..., Any], n: int) -> Callable[..., Any]:
     )
 
 
-# A record: the highest score, 16 sums of weights (of each 16th key), sums of weighted values.
+# A record: about the highest score, times LOG2_E, 16 sums of weights (of each 16th key), sums of
+# weighted values.
 SUMS, VALUES = 64, 128
 
 
@@ -222,7 +230,7 @@ def merge(record, later, padded):
     """Add what a later span gave to `record`."""
     before, new = load_f32(record), load_f32(later)
     peak = max(before, new)
-    old_share, new_share = exp(splat_f32(before - peak)), exp(splat_f32(new - peak))
+    old_share, new_share = exp2(splat_f32(before - peak)), exp2(splat_f32(new - peak))
     store_f32(record, peak)
     for at in range(SUMS, VALUES + 4 * padded, 64):
         old = mul(load_f32s(record + at), old_share)
@@ -230,37 +238,94 @@ def merge(record, later, padded):
 
 
 @inlined
-def finish(record, to, value_dim):
-    """Write the weighted mean of the values."""
-    share = splat_f32(float32(1.0) / sum_f32s(load_f32s(record + SUMS)))
+def finish(record, to, value_dim, sinks, head):
+    """Write the weighted mean of the values; a sink is one more score, with no value."""
+    total = sum_f32s(load_f32s(record + SUMS))
+    if sinks != 0:
+        sink = load_f32(sinks + 4 * head) * LOG2_E - load_f32(record)
+        total += first_of(exp2(splat_f32(sink)))
+    share = splat_f32(float32(1.0) / total)
     for d in range(0, value_dim, 16):
         v = mul(load_f32s(record + VALUES + 4 * d), share)
         store_some_f32s(to + 4 * d, v, value_dim - d)
 
 
+def weighing(apart: int, keep: Callable[..., None]) -> Callable[..., None]:
+    """How scores become weights: each 16 lie `apart` bytes behind the last, `keep` stores 32."""
+
+    @inlined
+    def weigh(scores, n, record, visible, padded):
+        """Turn the first `visible` of n scores of a row into weights, the others into 0."""
+        for v in range(visible // 16 * 16, n, 16):
+            at = scores + apart * (v // 16)
+            store_f32s(at, keep_below(load_f32s(at), splat_f32(MINUS_INFINITY), visible - v))
+        peak, peaks = load_f32(record), splat_f32(MINUS_INFINITY)
+        for v in range(n // 16):
+            peaks = max_f32s(load_f32s(scores + apart * v), peaks)
+        new = highest(peaks) * LOG2_E
+        if new > peak + RISE:
+            before, peak = peak, new
+            store_f32(record, peak)
+            shrink = exp2(splat_f32(before - peak))
+            for at in range(SUMS, VALUES + 4 * padded, 64):
+                store_f32s(record + at, mul(load_f32s(record + at), shrink))
+        total, to_powers, most = load_f32s(record + SUMS), splat_f32(LOG2_E), splat_f32(-peak)
+        for v in range(0, n, 32):
+            at = scores + apart * (v // 16)
+            first = exp2(fma(load_f32s(at), to_powers, most))
+            second = exp2(fma(load_f32s(at + apart), to_powers, most))
+            keep(scores, v, first, second)
+            total = add(add(total, first), second)
+        store_f32s(record + SUMS, total)
+
+    return weigh
+
+
 @inlined
-def weigh_scores(scores, record, visible, padded):
-    """Turn the first `visible` of 64 scores of a row into weights, the others into 0."""
-    if visible < STEP:
-        for v in range(0, STEP, 16):
-            s = keep_below(load_f32s(scores + 4 * v), splat_f32(MINUS_INFINITY), visible - v)
-            store_f32s(scores + 4 * v, s)
-    before = load_f32(record)
-    peaks = splat_f32(before)
-    for v in range(0, STEP, 16):
-        peaks = max_f32s(load_f32s(scores + 4 * v), peaks)
-    peak = highest(peaks)
-    if peak != before:
-        store_f32(record, peak)
-        shrink = exp(splat_f32(before - peak))
-        for at in range(SUMS, VALUES + 4 * padded, 64):
-            store_f32s(record + at, mul(load_f32s(record + at), shrink))
-    total = load_f32s(record + SUMS)
-    for v in range(0, STEP, 16):
-        p = exp(sub(load_f32s(scores + 4 * v), splat_f32(peak)))
-        store_f32s(scores + 4 * v, p)
-        total = add(total, p)
-    store_f32s(record + SUMS, total)
+def first_seen(position, window, chunk):
+    """The first position that a token at `position` sees."""
+    if chunk != 0:
+        return position // chunk * chunk
+    if window != 0:
+        return max(0, position - window + 1)
+    return 0
+
+
+@inlined
+def sees(position, span, window, chunk):
+    """Whether a token at `position` sees any key of a span."""
+    begin = first_seen(position, window, chunk)
+    return position >= SPAN * span and begin < SPAN * (span + 1)
+
+
+@inlined
+def bend(scores, n, apart, hidden, visible, softcap, slope):
+    """Scores of n keys as Attention wants them; the first `hidden` are too far back.
+
+    Each 16 lie `apart` bytes behind the last.
+    """
+    if softcap != 0.0:
+        cap, inner = splat_f32(softcap), splat_f32(float32(1.0) / softcap)
+        for v in range(n // 16):
+            at = scores + apart * v
+            store_f32s(at, mul(tanh(mul(load_f32s(at), inner)), cap))
+    if slope != 0.0:
+        for v in range(n // 16):
+            at = scores + apart * v
+            distance = add(to_f32s(lanes()), splat_f32(float32(16 * v + 1 - visible)))
+            store_f32s(at, fma(distance, splat_f32(slope), load_f32s(at)))
+    for v in range((min(hidden, n) + 15) // 16):
+        at = scores + apart * v
+        store_f32s(at, keep_below(splat_f32(MINUS_INFINITY), load_f32s(at), hidden - 16 * v))
+
+
+@inlined
+def keep_in_place(scores, v, first, second):
+    store_f32s(scores + 4 * v, first)
+    store_f32s(scores + 4 * v + 64, second)
+
+
+weigh_step = weighing(64, keep_in_place)
 
 
 def for_queries(kind: str, queries: int, registers: int) -> Callable[..., None]:
@@ -333,14 +398,21 @@ def for_queries(kind: str, queries: int, registers: int) -> Callable[..., None]:
 
     @inlined
     def step(rows, first, group, seen, keys, key_bytes, key_dim, values, value_bytes, padded,
-             turned, records, scores, room):  # fmt: skip
-        """Rows first ... first + rows - 1; a row of token t sees `seen` + t of the 64 keys."""
+             turned, records, scores, room, position, window, chunk, softcap, slopes):  # fmt: skip
+        """Rows first ... first + rows - 1; a row of token t sees `seen` + t of the 64 keys.
+
+        `position` is that of token 0, `slopes` of the first head that shares these keys.
+        """
         score(keys, key_bytes, key_dim, turned, scores)
         record_bytes = VALUES + 4 * padded
         for i in range(queries):
-            visible = seen + (first + i) // group
-            if i < rows and visible > 0:
-                weigh_scores(scores + 4 * STEP * i, records + record_bytes * i, visible, padded)
+            token = (first + i) // group
+            visible = seen + token
+            hidden = first_seen(position + token, window, chunk) - (position + 1 - seen)
+            if i < rows and visible > max(hidden, 0) and hidden < STEP:
+                slope = load_f32(slopes + 4 * ((first + i) % group)) if slopes != 0 else NO_SLOPE
+                bend(scores + 4 * STEP * i, STEP, 64, hidden, visible, softcap, slope)
+                weigh_step(scores + 4 * STEP * i, STEP, records + record_bytes * i, visible, padded)
             else:  # a later row of the tile still sees keys here, or there is no such row
                 for v in range(0, STEP, 16):
                     store_f32s(scores + 4 * (STEP * i + v), splat_f32(0.0))
@@ -405,6 +477,7 @@ def attending(kind: str) -> Callable[..., None]:
         op, run, thread, n_threads,
         q: int, out: int, keys: int, values: int, scratch: int, scratch_bytes: int, partials: int,
         n_head: int, n_head_kv: int, key_dim: int, value_dim: int, n_ctx: int, scale: float,
+        window: int, chunk: int, softcap: float, slopes: int, sinks: int,
     ):  # fmt: skip
         n, position = load_i64(run + 8 * RUN_TOKENS), load_i64(run + 8 * RUN_POSITION)
         group = n_head // n_head_kv
@@ -437,6 +510,9 @@ def attending(kind: str) -> Callable[..., None]:
                 first, first_span, end_span = 0, number, number + 1
                 merged = shared + record_bytes * whole * (kv_head * n_spans + number)
             last = min(first + piece, rows)
+            first_token = position + first // group
+            begin = first_seen(first_token, window, chunk) // STEP * STEP
+            own_slopes = slopes + 4 * kv_head * group if slopes != 0 else 0
             from_q, to = q + 4 * kv_head * group * key_dim, out + 4 * kv_head * group * value_dim
             for tile in range(first, last, most):
                 some = min(most, last - tile)
@@ -447,7 +523,7 @@ def attending(kind: str) -> Callable[..., None]:
                 for i in range((last - first + most - 1) // most * most):
                     clear(records + record_bytes * i, padded)
                 end = min(SPAN * (span + 1), position + (last - 1) // group + 1)
-                for start in range(SPAN * span, end, STEP):
+                for start in range(max(SPAN * span, begin), end, STEP):
                     at = kv_head * (n_ctx // ROWS) + start // ROWS
                     k, v = keys + key_bytes * at, values + value_bytes * at
                     seen = position + 1 - start
@@ -457,10 +533,11 @@ def attending(kind: str) -> Callable[..., None]:
                             continue
                         step(some, tile, group, seen, k, key_bytes, key_dim, v, value_bytes,
                              padded, turned + 4 * key_dim * (tile - first),
-                             records + record_bytes * (tile - first), scores, room)  # fmt: skip
+                             records + record_bytes * (tile - first), scores, room,
+                             position, window, chunk, softcap, own_slopes)  # fmt: skip
                 if span != first_span:
                     for row in range(first, last):
-                        if position + row // group >= SPAN * span:
+                        if sees(position + row // group, span, window, chunk):
                             i = record_bytes * (row - first)
                             merge(merged + i, records + i, padded)
             done = n_spans
@@ -468,13 +545,16 @@ def attending(kind: str) -> Callable[..., None]:
                 done = fetch_add(partials + 64 * kv_head, 1) + 1
                 merged = shared + record_bytes * whole * kv_head * n_spans
             if done == n_spans:
+                if split:  # for the next that reads this cache
+                    store_i64(partials + 64 * kv_head, 0)
                 for row in range(first, last):
                     record = merged + record_bytes * (row - first)
                     for span in range(1, n_spans if split else 1):
-                        if position + row // group >= SPAN * span:
+                        if sees(position + row // group, span, window, chunk):
                             merge(record, record + record_bytes * whole * span, padded)
                     at = to + 4 * (row // group * out_row + row % group * value_dim)
-                    finish(record, at, value_dim)
+                    head = kv_head * group + row % group
+                    finish(record, at, value_dim, sinks, head)
             job = fetch_add(op + 8 * OP_COUNTER, 1)
 
     return attend

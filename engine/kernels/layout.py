@@ -25,13 +25,21 @@ OP_COUNTER = 2  # next piece of work to hand out
 FIRST_ARGUMENT = 4
 OP_WORDS = 24
 
+MOST_TOKENS = 256  # of a run: enough to keep the tiles full, few enough for the cache
 ROWS = 16  # weight rows that are interleaved, one per lane
 FLOAT_ROWS = 4  # weight rows that `matmul_float` takes at once
 PART = 32  # activations that share a scale
 LEAST_PEAK = 1e-36  # that many that are no larger become zeros: 127 over less would be infinite
+AMX_TERMS = {"f16": 3, "bf16": 2}  # products of parts of floats: of 11 bits two parts, of 8 one
 AMX_TOKENS = 32  # runs of as many tokens are multiplied by AMX, where there is one
 TILE_BYTES = 1024
-AMX_SUMS = 4 * TILE_BYTES  # of float32, before the unpacked weights in a thread's scratch
+EXPERT_TOKENS = 8  # for each expert, from which on the tokens of a run are sorted by expert
+AMX_STEPS = 32  # tiles of inputs that are multiplied at once: 512 KB of activations
+AMX_GROUPS = 16  # groups of 16 rows of weights that are, where there are more inputs
+AMX_SUMS = AMX_GROUPS * MOST_TOKENS * 16 * 4  # before the unpacked weights in a thread's scratch
+AMX_SPAN = 256  # keys that attention by AMX handles at once: their scores fit the first cache
+AMX_BLOCK = 32  # query rows of one KV head that it handles at once
+AMX_ROWS = 512  # query rows that share the conversion of a span, at the most
 
 STEP = 64  # keys that attention handles at once
 SPAN = 512  # keys whose softmax is summed up apart; a multiple of STEP
@@ -82,9 +90,31 @@ FAST = {  # formats that `unpack` can unpack
 FLOATS = ("f32", "f16", "bf16")  # formats that `matmul_float` reads as they lie in the file
 
 
-def amx_scratch(width: int) -> int:
+def amx_tiles(format: str, width: int) -> int:
+    """Tiles that `width` activations of 16 tokens are, for weights of that format."""
+    return -(-width // PART) * AMX_TERMS.get(format, 1)
+
+
+def amx_scratch(format: str, width: int) -> int:
     """Bytes that one thread needs to multiply weights of `width` inputs."""
-    return AMX_SUMS + 2 * TILE_BYTES * -(-width // PART)
+    return AMX_SUMS + 2 * TILE_BYTES * min(amx_tiles(format, width), AMX_STEPS)
+
+
+def order_slots(pairs: int, n_expert: int, align: int) -> int:
+    """Slots of an order of so many pairs, at the most; see `order`."""
+    return -(-(pairs + min(n_expert, pairs) * (align - 1)) // align) * align
+
+
+def order_bytes(pairs: int, n_expert: int, align: int) -> int:
+    return 4 * (1 + 2 * n_expert + order_slots(pairs, n_expert, align))
+
+
+def amx_attention_scratch(key_dim: int, value_dim: int) -> int:
+    """Bytes that one thread needs to attend by AMX: scores, queries, keys, values, records."""
+    key_tiles, value_tiles = 2 * -(-key_dim // PART), padded_values(value_dim) // 16
+    tiles = 2 * AMX_SPAN // ROWS + (AMX_ROWS + AMX_SPAN) // ROWS * key_tiles
+    tiles += AMX_SPAN // PART * value_tiles
+    return TILE_BYTES * tiles + AMX_ROWS * record_bytes(value_dim)
 
 
 def padded_values(value_dim: int) -> int:

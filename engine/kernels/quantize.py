@@ -13,6 +13,7 @@ from numba import float32, int32
 
 from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import LEAST_PEAK, PART
+from vatra.engine.kernels.order import pair_at, slots_of
 from vatra.engine.kernels.unpack import tile_of
 from vatra.engine.simd import (
     abs_f32s,
@@ -51,15 +52,23 @@ def kernel() -> Callable[..., None]:
     def quantize(
         op, run, thread, n_threads,
         x: int, out: int, scale: int, sums: int, width: int, spans: int, zero: int, tile: int,
-        rows: int, per_row: int,
+        rows: int, per_row: int, order: int, n_expert: int, per: int,
     ):  # fmt: skip
+        """Slot s of `order`, if there is one, takes row pair // `per`."""
         blocks = width // PART
         n = load_i64(run + 8 * rows) * per_row
-        total, tile = n * blocks, tile_of(n, tile)
+        if order != 0:
+            n = slots_of(order) if n > 0 else 0
+        else:
+            tile = tile_of(n, tile)
+        total = n * blocks
         for unit in range(total * thread // n_threads, total * (thread + 1) // n_threads):
             t, block = unit // blocks, unit % blocks
             slot = tile * (blocks * (t // tile) + block) + t % tile
-            at = x + 4 * (width * t + PART * block)
+            row = pair_at(order, n_expert, t) // per if order != 0 else t
+            if row < 0:
+                continue
+            at = x + 4 * (width * row + PART * block)
             first, second = load_f32s(at), load_f32s(at + 64)
             peak = highest(max_f32s(abs_f32s(first), abs_f32s(second)))
             factor = splat_f32(127.0 / peak if peak > LEAST_PEAK else 0.0)

@@ -42,6 +42,7 @@ from vatra.engine.simd import (
     or_i32s,
     sar_i32s,
     shl_i32s,
+    shr_i8s,
     shr_i32s,
     splat_f32,
     splat_i8,
@@ -59,16 +60,10 @@ def tile_of(n, tile):
 
 
 @inlined
-def shifted(quads, n):
-    """Bytes shifted right by n bits; bits of the next byte come in at the top."""
-    return as_i8s(shr_i32s(as_i32s(quads), n))
-
-
-@inlined
 def q4_0(p, k):
     packed = load_quads(p + 32, 4)
     low = splat_i8(15)
-    return and_i8s(packed, low) + and_i8s(shifted(packed, 4), low), (load_f16s(p),), None
+    return and_i8s(packed, low) + and_i8s(shr_i8s(packed, 4), low), (load_f16s(p),), None
 
 
 @inlined
@@ -80,7 +75,7 @@ def q8_0(p, k):
 def q4_1(p, k):
     packed = load_quads(p + 64, 4)
     low = splat_i8(15)
-    quads = and_i8s(packed, low) + and_i8s(shifted(packed, 4), low)
+    quads = and_i8s(packed, low) + and_i8s(shr_i8s(packed, 4), low)
     return quads, (load_f16s(p),), (load_f16s(p + 32),)
 
 
@@ -88,7 +83,7 @@ def q4_1(p, k):
 def five_bits(p):
     """8 vectors of 5-bit codes: 32 fifth bits of each row at p, their nibbles behind."""
     packed, low = load_quads(p + 64, 4), splat_i8(15)
-    quads = and_i8s(packed, low) + and_i8s(shifted(packed, 4), low)
+    quads = and_i8s(packed, low) + and_i8s(shr_i8s(packed, 4), low)
     return or_i8s(quads, bit_fields(load_i32s(p), 1, 4))
 
 
@@ -122,14 +117,14 @@ def k_scales(p, k):
 def q4_k(p, k):
     scale, least = k_scales(p + 64, k)
     packed = load_quads(p + 256 + 512 * (k >> 1), 8)
-    quads = and_i8s(shifted(packed, 4 * (k & 1)), splat_i8(15))
+    quads = and_i8s(shr_i8s(packed, 4 * (k & 1)), splat_i8(15))
     return quads, (mul(scale, load_f16s(p)),), (neg(mul(least, load_f16s(p + 32))),)
 
 
 @inlined
 def q5_k(p, k):
     scale, least = k_scales(p + 64, k)
-    nibbles = and_i8s(shifted(load_quads(p + 768 + 512 * (k >> 1), 8), 4 * (k & 1)), splat_i8(15))
+    nibbles = and_i8s(shr_i8s(load_quads(p + 768 + 512 * (k >> 1), 8), 4 * (k & 1)), splat_i8(15))
     fifths = and_i32s(shr_i32s(as_i32s(load_quads(p + 256, 8)), k), splat_i32(0x01010101))
     quads = or_i8s(nibbles, as_i8s(shl_i32s(fifths, 4)))
     return quads, (mul(scale, load_f16s(p)),), (neg(mul(least, load_f16s(p + 32))),)
@@ -138,7 +133,7 @@ def q5_k(p, k):
 @inlined
 def two_bits(p, k):
     """2-bit codes of part k of 8: four parts share 32 bytes of each row."""
-    return and_i8s(shifted(load_quads(p + 512 * (k >> 2), 8), 2 * (k & 3)), splat_i8(3))
+    return and_i8s(shr_i8s(load_quads(p + 512 * (k >> 2), 8), 2 * (k & 3)), splat_i8(3))
 
 
 @inlined
@@ -174,7 +169,7 @@ def q6_k(p, k):
     half, quarter = k >> 2, k & 3
     low = load_quads(p + 1024 * half + 512 * (quarter & 1), 8)
     high = load_quads(p + 2048 + 512 * half, 8)
-    low = and_i8s(shifted(low, 4 * (quarter >> 1)), splat_i8(15))
+    low = and_i8s(shr_i8s(low, 4 * (quarter >> 1)), splat_i8(15))
     top = and_i32s(shr_i32s(as_i32s(high), 2 * quarter), splat_i32(0x03030303))
     quads = or_i8s(low, as_i8s(shl_i32s(top, 4)))
     # 16 signed bytes of scales: parts 2k and 2k + 1
@@ -194,7 +189,7 @@ E2M1 = tuple(int(value) + 12 for value in fp4.E2M1)
 def iq4_nl(p, k):
     packed = load_quads(p + 32, 4)
     low = splat_i8(15)
-    codes = and_i8s(packed, low) + and_i8s(shifted(packed, 4), low)
+    codes = and_i8s(packed, low) + and_i8s(shr_i8s(packed, 4), low)
     return lookup(IQ4, codes), (load_f16s(p),), None
 
 
@@ -202,7 +197,7 @@ def iq4_nl(p, k):
 def iq4_xs(p, k):
     packed = load_quads(p + 128 + 256 * k, 4)
     low = splat_i8(15)
-    codes = and_i8s(packed, low) + and_i8s(shifted(packed, 4), low)
+    codes = and_i8s(packed, low) + and_i8s(shr_i8s(packed, 4), low)
     # a six-bit scale, less 32: a nibble in the second field, its upper two bits in the first
     four = and_i32s(shr_i32s(load_i32s(p + 64), 4 * k), splat_i32(15))
     two = and_i32s(shr_i32s(load_u16s(p + 32), 2 * k), splat_i32(3))
@@ -221,7 +216,7 @@ def e8m0(codes):
 def mxfp4(p, k):
     packed = load_quads(p + 16, 4)
     low = splat_i8(15)
-    codes = and_i8s(packed, low) + and_i8s(shifted(packed, 4), low)
+    codes = and_i8s(packed, low) + and_i8s(shr_i8s(packed, 4), low)
     return lookup(E2M1, codes), (e8m0(load_u8s(p)),), None
 
 
@@ -239,8 +234,8 @@ def nvfp4(p, k):
     first, second = load_quads(p + 64 + 256 * k, 2), load_quads(p + 192 + 256 * k, 2)
     low, packed = splat_i8(15), load_i32s(p)
     codes = (
-        and_i8s(first, low) + and_i8s(shifted(first, 4), low)
-        + and_i8s(second, low) + and_i8s(shifted(second, 4), low)
+        and_i8s(first, low) + and_i8s(shr_i8s(first, 4), low)
+        + and_i8s(second, low) + and_i8s(shr_i8s(second, 4), low)
     )  # fmt: skip
     return lookup(E2M1, codes), (e4m3(packed, 2 * k), e4m3(packed, 2 * k + 1)), None
 
