@@ -204,7 +204,8 @@ def matrix(
 
     Where the file lacks the weight and it is tied, the Matrix shares the weights of that field;
     where it is optional, it is None. `of` is the tensor's name, if the field has another. A matrix
-    of two dimensions may have `or_rows` instead of its rows, and its factor in `<name>.scale`.
+    of two dimensions may have `or_rows` instead of its rows, and one number in `<name>.scale` as
+    its factor.
     """
 
     def read_value(loader: Loader, name: str, values: dict[str, Any]) -> Matrix | None:
@@ -218,9 +219,12 @@ def matrix(
         b = loader.vector(f"{name}.bias", shape[:-1], optional=True) if bias else None
         if weight is None:
             return None
-        flat = len(shape) == 2
-        factor = loader.vector(f"{name}.scale", ("1",), optional=True) if flat else None
-        return Matrix(name, weight, b, 1.0 if factor is None else float(factor[0]))
+        factor = loader.checkpoint.tensors.get(f"{loader.prefix}{name}.scale")
+        if len(shape) != 2 or factor is None or prod(factor.shape) != 1:
+            return Matrix(name, weight, b)
+        value = loader.vector(f"{name}.scale", ("1",))
+        assert value is not None
+        return Matrix(name, weight, b, float(value[0]))
 
     return _field(read_value)
 
