@@ -1614,6 +1614,7 @@ VALUE_BY_VALUE = ("elementwise", "activations", "norms")
 def test_nan_goes_through_the_elementwise_kernels() -> None:
     buffers = Buffers()
     makers = {name: make for group in VALUE_BY_VALUE for name, make in MAKERS[group].items()}
+    del makers["select_outputs"]  # the first value is of no output
     for name, make in makers.items():
         buffers.used.clear()
         found = make(np.random.default_rng(10), buffers)
