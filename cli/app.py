@@ -11,7 +11,8 @@ import typer
 from typer.main import get_command
 
 import vatra
-from vatra.cli import bench, chat, doctor, inspect, run, terminal, tokenize, warmup
+from vatra.cli import bench, chat, doctor, inspect, pull, rm, run, terminal, tokenize, warmup
+from vatra.cli import list as list_
 from vatra.errors import IOFailed, MissingFile, OutOfMemory, UsageError, VatraError, printable
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (run, chat, tokenize, inspect, doctor, warmup, bench):
+for module in (run, chat, pull, list_, rm, tokenize, inspect, doctor, warmup, bench):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 
@@ -50,8 +51,8 @@ def vatra_command(
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns the exit status, and never raises for an error.
 
-    0 done, 2 usage, 65 bad data, 66 missing file, 70 a bug of ours, 71 not enough memory,
-    74 reading or writing failed, 130 interrupted, 143 terminated.
+    0 done, 2 usage, 65 bad data, 66 missing file, 69 no network or hub, 70 a bug of ours,
+    71 not enough memory, 74 reading or writing failed, 130 interrupted, 143 terminated.
     """
     terminal.prepare()
     signal.signal(signal.SIGTERM, _on_terminate)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vatra.cli import options, terminal
+from vatra.cli.table import byte_size, table
 from vatra.errors import printable
 
 if TYPE_CHECKING:
@@ -103,10 +104,16 @@ def _lines(checkpoint: Checkpoint, verdict: Verdict, tensors: bool) -> Iterable[
     for name, value in facts.items():
         yield f"{name:{width}}  {value}"
     yield ""
-    yield from _table(
+    yield from table(
         ("format", "tensors", "weights", "bits", "size"),
         [
-            (row["format"], row["tensors"], f"{row['weights']:,}", row["bits"], _size(row["bytes"]))
+            (
+                row["format"],
+                row["tensors"],
+                f"{row['weights']:,}",
+                row["bits"],
+                byte_size(row["bytes"]),
+            )
             for row in _formats(checkpoint.tensors.values())
         ],
     )
@@ -116,10 +123,10 @@ def _lines(checkpoint: Checkpoint, verdict: Verdict, tensors: bool) -> Iterable[
         yield f"  {printable(key)} = {_short(value)}"
     if tensors:
         yield ""
-        yield from _table(
+        yield from table(
             ("tensor", "format", "shape", "size"),
             [
-                (printable(name), kind, " x ".join(map(str, shape)), _size(size))
+                (printable(name), kind, " x ".join(map(str, shape)), byte_size(size))
                 for name, kind, shape, size in _tensors(checkpoint)
             ],
         )
@@ -134,7 +141,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, str]:
         "architecture": printable(architecture) if isinstance(architecture, str) else "not named",
         "parameters": f"{checkpoint.n_parameters:,}",
         "tensors": f"{len(checkpoint.tensors)}",
-        "size": _size(checkpoint.n_bytes)
+        "size": byte_size(checkpoint.n_bytes)
         + (f" in {len(checkpoint.files)} files" if len(checkpoint.files) > 1 else ""),
     }
     name = metadata.get("general.name")
@@ -200,20 +207,6 @@ def _formats(tensors: Iterable[QTensor]) -> list[dict[str, Any]]:
         }
         for name, _ in size.most_common()
     ]
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterable[str]:
-    cells = [head, *(tuple(map(str, row)) for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    for row in cells:
-        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _size(n_bytes: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n_bytes >= factor:
-            return f"{n_bytes / factor:.2f} {unit}"
-    return f"{n_bytes} bytes"
 
 
 def _is_array(value: object) -> bool:

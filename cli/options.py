@@ -34,7 +34,7 @@ Model = Annotated[
         "--model",
         metavar="FILE",
         envvar="VATRA_MODEL",
-        help="The GGUF file. [default: the toy that comes with Vatra]",
+        help="The GGUF file, or a name from `vatra list`. [default: the toy that comes with Vatra]",
     ),
 ]
 Threads = Annotated[
@@ -155,9 +155,14 @@ Stats = Annotated[
 
 
 def model_path(model: str | None) -> Path:
-    """The model file that was asked for, else the toy; raises MissingFile if that is not there."""
+    """The file of the model that was asked for, by path or by name, else the toy.
+
+    Raises MissingFile where no model has that name, UsageError where several have.
+    """
+    from vatra.formats import shelf
+
     if model is None:
         return spark.path()
     if not model:
-        raise UsageError("the name of the model is empty: give a GGUF file with -m FILE")
-    return Path(model)
+        raise UsageError("the name of the model is empty: give a GGUF file or a name with -m FILE")
+    return shelf.find(model)

@@ -23,7 +23,7 @@ from vatra.engine.requirements import Requirements, requirements
 from vatra.engine.sampling import Sampling, not_honoured
 from vatra.engine.session import CHUNK, ContextFull, Session
 from vatra.errors import OutOfMemory, UnsupportedFile, UsageError
-from vatra.formats import gguf, tokenizer
+from vatra.formats import gguf, shelf, tokenizer
 from vatra.formats.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def load(
 ) -> Model:
     """The model in a GGUF file, without one the toy that comes with Vatra, ready to evaluate.
 
+    `path` may also be a name that `vatra list` shows, or a part of one that means no other.
     `backend` is "cpu" (compiled kernels) or "reference" (numpy); `ctx` the tokens of context, by
     default what the file says as far as memory allows; `kv` the precision of the KV cache: "f16",
     "f32", or "q8_0", which takes little more than half of f16. Raises MissingFile, BadFile,
@@ -65,7 +66,11 @@ def load(
         raise UsageError(f"kv: got {kv!r}, wanted {' or '.join(KV_TYPES)}")
     _check_count("threads", threads, 1024)
     _check_count("ctx", ctx, 2**31 - 1)
-    checkpoint = gguf.read(spark.path() if path is None else path)
+    if path is None:
+        path = spark.path()
+    elif isinstance(path, str):
+        path = shelf.find(path)
+    checkpoint = gguf.read(path)
     try:
         return _open(checkpoint, backend, threads, ctx, kv)
     except BaseException:

@@ -52,7 +52,7 @@ from vatra.quant.format import UnknownFormat, WeightFormat
 from vatra.quant.registry import by_id
 from vatra.quant.tensor import QTensor
 
-__all__ = ["Checkpoint", "read", "write"]
+__all__ = ["Checkpoint", "read", "read_head", "write"]
 
 _RELEASE_BYTES = 1 << 20  # values from this size on are copied out and their pages dropped
 
@@ -75,6 +75,20 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         for file in opened:
             file.close()
         raise
+
+
+def read_head(path: str | os.PathLike[str]) -> Metadata:
+    """A GGUF file's keys before those of its tokenizer: quick, however large the file is.
+
+    Raises BadFile and MissingFile as `read` does; of what follows nothing is checked.
+    """
+    file = MappedFile(os.fsdecode(path))
+    try:
+        walk = _Walk(file)
+        _, _, n_keys = _read_header(walk)
+        return _read_metadata(walk, n_keys, "tokenizer.")
+    finally:
+        file.close()
 
 
 def _read_part(path: str, opened: list[MappedFile]) -> Checkpoint:
@@ -190,12 +204,15 @@ def _wrong_version(version: int) -> str:
 # Metadata
 
 
-def _read_metadata(walk: _Walk, n_keys: int) -> Metadata:
+def _read_metadata(walk: _Walk, n_keys: int, until: str | None = None) -> Metadata:
+    """All keys, or those before the first that begins with `until`."""
     metadata = Metadata()
     for i in range(n_keys):
         walk.field = f"kv[{i}]"
         place = walk.at
         key = _text(walk, walk.string("key", MAX_KEY_BYTES), "key", place)
+        if until is not None and key.startswith(until):
+            break
         walk.field = f'kv[{i}] "{shortened(key)}"'
         if key in metadata:
             raise walk.bad(f"the same key as kv[{list(metadata).index(key)}]", place)

@@ -5,6 +5,7 @@
     |- BadFile                 65   a file's content is wrong
     |  `- UnsupportedFile      65   a file is fine, but needs something this version does not have
     |- MissingFile             66   a file is not there, or may not be read
+    |- Unavailable             69   a service - the network, the hub - is not there, or refuses
     |- OutOfMemory             71   the machine has less memory than the work needs
     `- IOFailed                74   reading or writing failed half-way
 
@@ -49,6 +50,12 @@ class MissingFile(VatraError):
     """A file is not there, is not a regular file, or may not be read."""
 
     exit_code = 66
+
+
+class Unavailable(VatraError):
+    """A service is not there, refuses, or gives what it should not: the network, the model hub."""
+
+    exit_code = 69
 
 
 class OutOfMemory(VatraError):
