@@ -11,7 +11,19 @@ import typer
 from typer.main import get_command
 
 import vatra
-from vatra.cli import bench, chat, doctor, inspect, pull, rm, run, terminal, tokenize, warmup
+from vatra.cli import (
+    bench,
+    chat,
+    doctor,
+    inspect,
+    perplexity,
+    pull,
+    rm,
+    run,
+    terminal,
+    tokenize,
+    warmup,
+)
 from vatra.cli import list as list_
 from vatra.errors import IOFailed, MissingFile, OutOfMemory, UsageError, VatraError, printable
 
@@ -25,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (run, chat, pull, list_, rm, tokenize, inspect, doctor, warmup, bench):
+for module in (run, chat, pull, list_, rm, tokenize, inspect, doctor, warmup, bench, perplexity):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 

@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from vatra.engine.sampling import Sampler, Sampling, log_probability
+from vatra.engine.logprobs import (
+    Alternative,
+    alternatives,
+    check_count,
+    log_probability,
+    log_sum_exp,
+)
+from vatra.engine.sampler import Sampler, suppressed
+from vatra.engine.sampling import Sampling
 from vatra.errors import UsageError
 from vatra.formats.answers import Answer, Part, message
 
@@ -26,6 +34,7 @@ class Step:
     has a `finish_reason`: "eog" for a token that ends an answer, "stop" for a stop string, "length"
     for the last token asked for or a full context. In a chat `reasoning` is text of the model's
     thinking, and `tool_calls` are calls that this token completes; `text` has neither.
+    `top_logprobs` are the likeliest tokens, the likeliest first, as many as were asked for.
     """
 
     token: int
@@ -34,6 +43,7 @@ class Step:
     finish_reason: FinishReason | None = None
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    top_logprobs: tuple[Alternative, ...] = ()
 
 
 @dataclass
@@ -117,6 +127,7 @@ class Steps(Iterator[Step]):
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         answer: Answer | None = None,
+        logprobs: int = 0,
     ) -> None:
         if max_tokens is not None and (
             isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 0
@@ -129,9 +140,12 @@ class Steps(Iterator[Step]):
         self.finish_reason: FinishReason | None = None
         self.statistics = session.statistics
         self._session = session
-        self._sampler = Sampler(sampling, session.timeline)
         self._stops = StopStrings(stop)
-        tokenizer = session.model.tokenizer_or_none
+        self._n_alternatives = check_count("logprobs", logprobs)
+        model = session.model
+        tokenizer = model.tokenizer_or_none
+        banned = suppressed(model.metadata, model.plan.n_vocab, model.path)
+        self._sampler = Sampler(sampling, session.timeline, tokenizer, banned)
         self._eog = frozenset() if tokenizer is None else tokenizer.eog_ids
         self._tokenizer = tokenizer
         self._stream = None if tokenizer is None else tokenizer.stream(continues=True)
@@ -167,7 +181,9 @@ class Steps(Iterator[Step]):
         session = self._session
         logits = session.logits_for(self._turn)
         token = self._sampler.sample(logits)
-        logprob = log_probability(logits, token)
+        log_sum = log_sum_exp(logits)
+        logprob = log_probability(logits, token, log_sum)
+        top = alternatives(logits, self._n_alternatives, log_sum, self._tokenizer)
         self._sampler.accept(token)
         session.choose(token)
         self.tokens.append(token)
@@ -198,7 +214,7 @@ class Steps(Iterator[Step]):
         self._count(started)
         reasoning = "".join(part.text for part in parts if part.kind == "reasoning")
         calls = tuple(part.call for part in parts if part.call is not None)
-        return Step(token, text, logprob, reason, reasoning, calls)
+        return Step(token, text, logprob, reason, reasoning, calls, top)
 
     def close(self) -> None:
         """End the answer here; what was held back of its text is dropped."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
+from itertools import pairwise
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,14 @@ from vatra.engine import memory, numerics
 from vatra.engine.cpu import without_kernel
 from vatra.engine.executor import KV_TYPES, Executor, KVType, Outputs, State
 from vatra.engine.generation import Steps, stop_strings
+from vatra.engine.logprobs import (
+    TokenLogprob,
+    alternatives,
+    check_count,
+    log_probability,
+    log_sum_exp,
+    text_of,
+)
 from vatra.engine.requirements import Requirements, requirements
 from vatra.engine.sampling import Sampling, not_honoured
 from vatra.engine.session import CHUNK, ContextFull, Session
@@ -42,6 +51,7 @@ BACKENDS = {
 WITH_THREADS = frozenset({"cpu"})  # the backends whose executor takes `threads` and `kv`
 MOST_CTX_UNASKED = 32768  # longer contexts are rarely wanted and cost memory
 SHARE_OF_MEMORY = 4  # the KV cache of an unasked context takes at most 1 / 4 of what is available
+PART_LOGITS = 2**24  # at once, where all logits of a text pass by: 64 MB
 LEAST_CTX_UNASKED = 512  # shorter ones are of no use, whatever they cost
 
 
@@ -249,15 +259,49 @@ class Model:
         if len(ids) > self.n_ctx:
             raise ContextFull(len(ids), self.n_ctx)
         out = np.empty((len(ids), self.plan.n_vocab), np.float32)
-        if len(ids):
-            # float32, so that this is as right as the weights are.
-            state = self.executor.new_state(len(ids), "f32")
-            tokens = np.asarray(ids)
-            for begin in range(0, len(ids), CHUNK):
-                found = self.run(state, tokens[begin : begin + CHUNK], begin, "all")
-                numerics.check_finite(found, self, tokens[: begin + len(found)].tolist())
-                out[begin : begin + len(found)] = found
+        for begin, found in self.logits_in_parts(ids, most=CHUNK):
+            out[begin : begin + len(found)] = found
         return out
+
+    def logits_in_parts(
+        self, ids: Sequence[int] | Array, first: int = 0, kv: KVType = "f32", most: int = 0
+    ) -> Iterator[tuple[int, Array]]:
+        """Position and float32 (up to `most`, n_vocab): the logits after `ids[first:]`, in parts.
+
+        From an empty cache in float32, so that they are as right as the weights are; each part is
+        good until the next. `most` 0 is as many as take little memory. Errors are as of `logits`.
+        """
+        if not len(ids):
+            return
+        most = most or min(CHUNK, max(1, PART_LOGITS // self.plan.n_vocab))
+        state = self.executor.new_state(len(ids), kv)
+        tokens = np.asarray(ids)
+        bounds = sorted({*range(0, first, CHUNK), *range(first, len(tokens), most), len(tokens)})
+        for begin, end in pairwise(bounds):
+            wanted = begin >= first
+            found = self.run(state, tokens[begin:end], begin, "all" if wanted else "none")
+            if wanted:
+                numerics.check_finite(found, self, tokens[:end].tolist())
+                yield begin, found
+
+    def logprobs(self, ids: Iterable[int], top: int = 0) -> list[TokenLogprob]:
+        """How likely each token of `ids` is after those before it, and the `top` likeliest there.
+
+        Raises ContextFull for more tokens than the context holds.
+        """
+        tokens = [int(i) for i in ids]
+        if len(tokens) > self.n_ctx:
+            raise ContextFull(len(tokens), self.n_ctx)
+        check_count("top", top)
+        known = self.tokenizer_or_none
+        found = [TokenLogprob(token, text_of(token, known), None) for token in tokens]
+        for begin, logits in self.logits_in_parts(tokens):
+            for i, row in enumerate(logits[: len(tokens) - 1 - begin], begin + 1):
+                total = log_sum_exp(row)
+                likeliest = alternatives(row, top, total, known)
+                logprob = log_probability(row, tokens[i], total)
+                found[i] = found[i]._replace(logprob=logprob, top=likeliest)
+        return found
 
     def session(self, ctx: int | None = None) -> Session:
         """A new, empty timeline of `ctx` tokens of context, by default the model's.
@@ -276,17 +320,19 @@ class Model:
         sampling: Sampling | None = None,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
+        logprobs: int = 0,
         **values: Any,
     ) -> Steps:
         """The continuation of `prompt`, text or token ids, in a session of its own.
 
-        `values` are fields of Sampling, such as temperature=0.
+        `logprobs` alternatives come with each step. `values` are fields of Sampling, such as
+        temperature=0.
         """
         sampling = self._sampling(sampling, values)
         ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
         session = self.session()
         session.sync(ids)
-        return session.generate(sampling, max_tokens, stop)
+        return session.generate(sampling, max_tokens, stop, logprobs=logprobs)
 
     def chat(
         self,
@@ -298,14 +344,15 @@ class Model:
         tools: Sequence[Mapping[str, Any]] | None = None,
         template: ChatTemplate | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
+        logprobs: int = 0,
         **values: Any,
     ) -> Steps:
         """The answer to `messages`, each with a "role" and "content".
 
         `tools` are functions that the model may call, as JSON schemas such as {"type": "function",
         "function": {"name": ..., "parameters": ...}}: the calls are `tool_calls` of the steps. What
-        the last call has in common with this one is not evaluated again. `values` are fields of
-        Sampling.
+        the last call has in common with this one is not evaluated again. `logprobs` alternatives
+        come with each step. `values` are fields of Sampling.
         """
         sampling = self._sampling(sampling, values)
         template = template or self.chat_template
@@ -316,7 +363,7 @@ class Model:
             session = self._chat if self._chat is not None and not busy else self.session()
             session.sync(ids)
             stops = [*stop_strings(stop), *template.stop]
-            steps = session.generate(sampling, max_tokens, stops, answer)
+            steps = session.generate(sampling, max_tokens, stops, answer, logprobs)
             if not busy:
                 self._chat, self._chat_steps = session, steps
         return steps
@@ -392,6 +439,4 @@ class Model:
             return self.sampling if sampling is None else sampling
         if sampling is None:
             return Sampling.from_metadata(self.metadata, self.path, **values)
-        from dataclasses import asdict
-
-        return Sampling.from_metadata({}, self.path, **{**asdict(sampling), **values})
+        return sampling.changed(**values)

@@ -1,59 +1,120 @@
-"""Choosing the next token: filters in a fixed order, each a pure function, and the random draw.
+"""How the next token is to be chosen: every number of it, its range, and what a file recommends.
 
-The order and the defaults are llama.cpp's: penalties, top-k, top-p, min-p, temperature, draw.
+The names and defaults are llama.cpp's, and so is the order. `sampler.py` does what is said here.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-import secrets
-from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
-import numpy as np
-
-from vatra.errors import BadFile, UsageError, VatraError
-
-Array = np.ndarray
+from vatra.errors import BadFile, UsageError
 
 MAX_COUNT = 2**31 - 1
 MAX_SEED = 2**64 - 1
 
+SAMPLERS = {  # in the order they are applied in, and the letters that llama.cpp has for them
+    "penalties": "e",
+    "dry": "d",
+    "top_n_sigma": "s",
+    "top_k": "k",
+    "typical_p": "y",
+    "top_p": "p",
+    "min_p": "m",
+    "xtc": "x",
+    "temperature": "t",
+}
+ADAPTIVE = "adaptive_p"  # chooses the token, and so comes last wherever it is named
+_OTHER_NAMES = {"typp": "typical_p", "typ": "typical_p", "temp": "temperature", "nucleus": "top_p"}
+_BY_NAME = {name.replace("_", ""): name for name in (*SAMPLERS, ADAPTIVE)} | _OTHER_NAMES
+_BY_LETTER = {letter: name for name, letter in SAMPLERS.items()} | {"a": ADAPTIVE}
 
-class Candidates(NamedTuple):
-    """Tokens that may still be chosen, the likeliest first; of equal logits the lower id."""
 
-    ids: Array  # int64 (n,)
-    logits: Array  # float64 (n,), never NaN, never increasing
+def _number(default: float, low: float = -math.inf, high: float = math.inf) -> Any:
+    """A field from `low` to `high`; an infinite bound is itself excluded."""
+    return field(default=default, metadata={"range": (low, high), "type": float})
+
+
+def _count(default: int | None, low: int, high: int = MAX_COUNT) -> Any:
+    return field(default=default, metadata={"range": (low, high), "type": int})
 
 
 @dataclass(frozen=True)
 class Sampling:
     """How the next token is chosen; raises UsageError for a value outside its range.
 
-    A temperature of 0 or below always takes the likeliest token. `top_k` 0 or -1 is all tokens,
-    `penalty_last_n` -1 all tokens so far, `seed` None a new one each time.
+    `samplers` is the order: names, a string of names between semicolons, or of llama.cpp's letters;
+    what it does not name is left out. `filters` are functions of (ids int64, logits float64, recent
+    int64 tokens), which return logits or change those they are given; -inf takes a token away. They
+    come where `samplers` has their names, else first. `logit_bias` adds to the logits of tokens,
+    named by id or by their exact text; -inf bans. With `mirostat` 1 or 2 only that, the
+    temperature, biases and filters count.
     """
 
-    temperature: float = 0.8
-    top_k: int = 40
-    top_p: float = 0.95
-    min_p: float = 0.05
-    repeat_penalty: float = 1.0
-    frequency_penalty: float = 0.0
-    presence_penalty: float = 0.0
-    penalty_last_n: int = 64
-    seed: int | None = None
+    temperature: float = _number(0.8)  # 0 or below: always the likeliest
+    top_k: int = _count(40, -1)  # 0 or -1: all
+    top_p: float = _number(0.95, 0, 1)  # 1: all
+    min_p: float = _number(0.05, 0, 1)  # 0: all
+    repeat_penalty: float = _number(1.0, 1e-6, 1e6)
+    frequency_penalty: float = _number(0.0, -1e6, 1e6)
+    presence_penalty: float = _number(0.0, -1e6, 1e6)
+    penalty_last_n: int = _count(64, -1)  # -1: all tokens so far
+    seed: int | None = _count(None, 0, MAX_SEED)  # None: a new one each time
+    typical_p: float = _number(1.0, 0, 1)  # 1: all
+    top_n_sigma: float = _number(-1.0)  # 0 or below: all
+    xtc_probability: float = _number(0.0, 0, 1)
+    xtc_threshold: float = _number(0.1, 0, 1)  # above 0.5: never
+    dynatemp_range: float = _number(0.0, 0, 1e6)
+    dynatemp_exponent: float = _number(1.0, 0, 1e6)
+    dry_multiplier: float = _number(0.0, 0, 1e6)  # 0: off
+    dry_base: float = _number(1.75, 1, 1e6)
+    dry_allowed_length: int = _count(2, 0)
+    dry_last_n: int = _count(64, -1)  # -1: all tokens so far
+    dry_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    mirostat: int = _count(0, 0, 2)
+    mirostat_tau: float = _number(5.0, 0, 1000)  # bits of surprise aimed at
+    mirostat_eta: float = _number(0.1, 0, 1000)  # how fast
+    adaptive_target: float = _number(-1.0, -1, 1)  # negative: off
+    adaptive_decay: float = _number(0.9, 0, 0.99)
+    min_keep: int = _count(0, 0)  # that top_p, min_p, typical_p and xtc leave at least
+    ignore_eos: bool = False
+    logit_bias: Mapping[int | str, float] | tuple[tuple[int | str, float], ...] = ()
+    samplers: str | Iterable[str] = tuple(SAMPLERS)
+    filters: tuple[Callable[..., Any], ...] = ()
+    recommended: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """The fields whose values are a file's recommendation."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _NUMBERS.items():
-            object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
-        for name, (least, most) in _COUNTS.items():
-            if name != "seed" or self.seed is not None:
-                object.__setattr__(self, name, _count(name, getattr(self, name), least, most))
+        for known in fields(self):
+            value = getattr(self, known.name)
+            if known.metadata and not (known.name == "seed" and value is None):
+                read = _as_number if known.metadata["type"] is float else _as_count
+                self._set(known.name, read(known.name, value, *known.metadata["range"]))
+        self._set("ignore_eos", _as_flag("ignore_eos", self.ignore_eos))
+        self._set("dry_breakers", _as_breakers(self.dry_breakers))
+        self._set("logit_bias", _as_biases(self.logit_bias))
+        self._set("filters", _as_filters(self.filters))
+        own = [filter_name(user) for user in self.filters]
+        self._set("samplers", tuple(_as_samplers(self.samplers, set(own))))
+        for name in self.samplers:
+            if own.count(name) > 1:
+                raise UsageError(f"samplers: {name!r} is the name of {own.count(name)} filters")
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def changed(self, **given: Any) -> Sampling:
+        """The same with other values; raises UsageError for a name that is no field."""
+        known = {f.name for f in fields(self)} - {"recommended"}
+        for name in given:
+            if name not in known:
+                raise UsageError(
+                    f"sampling: {name!r} is not known, wanted {', '.join(sorted(known))}"
+                )
+        return replace(self, **given, recommended=self.recommended - set(given))
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any], path: str = "", **given: Any) -> Sampling:
@@ -61,59 +122,132 @@ class Sampling:
 
         Raises BadFile for a recommendation outside its range, UsageError for a given value.
         """
-        chosen: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for key, name in RECOMMENDED.items():
             if key in metadata:
                 try:
-                    cls(**{name: metadata[key]})
+                    value = metadata[key]
+                    found[name] = _known_samplers(value)[0] if name == "samplers" else value
+                    cls(**{name: found[name]})
                 except UsageError as error:
                     raise BadFile(path, str(error), field=f'key "{key}"') from None
-                chosen[name] = metadata[key]
-        known = {field.name for field in fields(cls)}
-        for name, value in given.items():
-            if name not in known:
-                raise UsageError(
-                    f"sampling: {name!r} is not known, wanted {', '.join(sorted(known))}"
-                )
-            if value is not None:
-                chosen[name] = value
-        return cls(**chosen)
+        said = cls(**found, recommended=frozenset(found))
+        return said.changed(**{name: value for name, value in given.items() if value is not None})
 
 
-_INFINITY = math.inf
-_NUMBERS: dict[str, tuple[float, float]] = {  # from and to; an infinite bound is itself excluded
-    "temperature": (-_INFINITY, _INFINITY),
-    "top_p": (0.0, 1.0),
-    "min_p": (0.0, 1.0),
-    "repeat_penalty": (1e-6, 1e6),
-    "frequency_penalty": (-1e6, 1e6),
-    "presence_penalty": (-1e6, 1e6),
-}
-_COUNTS: dict[str, tuple[int, int]] = {
-    "top_k": (-1, MAX_COUNT),
-    "penalty_last_n": (-1, MAX_COUNT),
-    "seed": (0, MAX_SEED),
-}
 RECOMMENDED = {  # metadata keys, and the fields that they set
+    "general.sampling.sequence": "samplers",
     "general.sampling.temp": "temperature",
     "general.sampling.top_k": "top_k",
     "general.sampling.top_p": "top_p",
     "general.sampling.min_p": "min_p",
+    "general.sampling.xtc_probability": "xtc_probability",
+    "general.sampling.xtc_threshold": "xtc_threshold",
     "general.sampling.penalty_repeat": "repeat_penalty",
     "general.sampling.penalty_last_n": "penalty_last_n",
+    "general.sampling.mirostat": "mirostat",
+    "general.sampling.mirostat_tau": "mirostat_tau",
+    "general.sampling.mirostat_eta": "mirostat_eta",
 }
 
 
 def not_honoured(metadata: Mapping[str, Any]) -> list[str]:
-    """The `general.sampling.*` keys of a file that ask for what this sampler does not do."""
-    return [k for k in metadata if k.startswith("general.sampling.") and k not in RECOMMENDED]
+    """What `general.sampling.*` of a file asks for that is not done: keys, and names in one."""
+    keys = [k for k in metadata if k.startswith("general.sampling.") and k not in RECOMMENDED]
+    sequence = metadata.get("general.sampling.sequence", "")
+    unknown = _known_samplers(sequence)[1] if isinstance(sequence, str) else []
+    return [*keys, *(f"{name} of general.sampling.sequence" for name in unknown)]
 
 
-def _number(name: str, value: object, low: float, high: float) -> float:
-    """`value` as a float from `low` to `high`; raises UsageError naming the field."""
-    wanted = f"a number from {low:g} to {high:g}" if math.isfinite(low) else "a finite number"
+def filter_name(function: Callable[..., Any]) -> str:
+    """What a filter is called in `samplers` and in errors."""
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _sampler(name: str) -> str | None:
+    return _BY_NAME.get(name.strip().lower().replace("-", "").replace("_", ""))
+
+
+def _known_samplers(sequence: object) -> tuple[list[str], list[str]]:
+    """The samplers that a file's sequence names, and the names that are none."""
+    if not isinstance(sequence, str):
+        raise UsageError(f"samplers: got {_short(sequence)}, wanted names between semicolons")
+    names = [name for name in sequence.split(";") if name.strip()]
+    return [n for n in names if _sampler(n)], [n.strip() for n in names if not _sampler(n)]
+
+
+def _as_samplers(value: object, own: set[str]) -> list[str]:
+    """The names in order; `own` are those of the person's filters."""
+    wanted = f"some of {', '.join(SAMPLERS)}, or of the letters {''.join(SAMPLERS.values())}"
+    if isinstance(value, str):
+        if ";" in value or value in own or _sampler(value):
+            names = [name for name in value.split(";") if name.strip()]
+        else:
+            names = [_BY_LETTER.get(letter, letter) for letter in value]
+    elif isinstance(value, Iterable):
+        names = list(value)
+    else:
+        raise UsageError(f"samplers: got {_short(value)}, wanted {wanted}")
+    found: list[str] = []
+    for name in names:
+        known = _sampler(name) if isinstance(name, str) else None
+        if known is None and name not in own:
+            raise UsageError(f"samplers: got {_short(name)}, wanted {wanted}")
+        if known != ADAPTIVE:
+            found.append(known or name)
+    return found
+
+
+def _as_filters(value: object) -> tuple[Callable[..., Any], ...]:
+    found = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    for i, function in enumerate(found):
+        if not callable(function):
+            raise UsageError(f"filters[{i}]: got {_short(function)}, wanted a function")
+        if _sampler(filter_name(function)):
+            raise UsageError(f"filters[{i}]: {filter_name(function)} is a sampler's name already")
+    return found
+
+
+def _as_breakers(value: object) -> tuple[str, ...]:
+    found = (value,) if isinstance(value, str) else value
+    if not isinstance(found, (list, tuple)) or not all(isinstance(b, str) and b for b in found):
+        raise UsageError(f"dry_breakers: got {_short(value)}, wanted texts that are not empty")
+    return tuple(found)
+
+
+def _as_biases(value: object) -> tuple[tuple[int | str, float], ...]:
+    """Pairs of a token's id or text and what its logit gets."""
+    pairs = value.items() if isinstance(value, Mapping) else value
+    found: list[tuple[int | str, float]] = []
     try:
-        if isinstance(value, (str, bytes, bool, np.bool_)):
+        listed = [(token, amount) for token, amount in pairs]  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"logit_bias: got {_short(value)}, wanted tokens and numbers such as {{13: -1.5}}"
+        ) from None
+    for token, amount in listed:
+        if not (isinstance(token, str) and token):
+            token = _as_count("logit_bias", token, 0, MAX_COUNT)
+        if not (isinstance(amount, float) and amount == -math.inf):
+            amount = _as_number(f"logit_bias[{_short(token)}]", amount, -1e6, 1e6)
+        found.append((token, amount))
+    return tuple(found)
+
+
+def _as_flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name}: got {_short(value)}, wanted True or False")
+    return value
+
+
+def _as_number(name: str, value: object, low: float, high: float) -> float:
+    """`value` as a float from `low` to `high`; raises UsageError naming the field."""
+    if math.isfinite(low) and math.isfinite(high):
+        wanted = f"a number from {low:g} to {high:g}"
+    else:
+        wanted = f"a finite number from {low:g}" if math.isfinite(low) else "a finite number"
+    try:
+        if isinstance(value, (str, bytes)) or _is_bool(value):
             raise TypeError
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
@@ -123,145 +257,24 @@ def _number(name: str, value: object, low: float, high: float) -> float:
     return number
 
 
-def _count(name: str, value: object, least: int, most: int) -> int:
-    """`value` as an int from `least` to `most`; raises UsageError naming the field."""
-    wanted = f"an integer from {least} to {most}"
+def _as_count(name: str, value: object, low: int, high: int) -> int:
+    """`value` as an int from `low` to `high`; raises UsageError naming the field."""
+    wanted = f"an integer from {low} to {high}"
     try:
-        if isinstance(value, (bool, np.bool_)):
+        if _is_bool(value):
             raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise UsageError(f"{name}: got {_short(value)}, wanted {wanted}") from None
-    if not least <= number <= most:
+    if not low <= number <= high:
         raise UsageError(f"{name}: got {number}, wanted {wanted}")
     return number
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool) or getattr(getattr(value, "dtype", None), "kind", "") == "b"
 
 
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def penalised(
-    logits: Array, recent: Iterable[int], repeat: float, frequency: float, presence: float
-) -> Array:
-    """A float64 copy of `logits` (n_vocab,) in which tokens of `recent` are less likely.
-
-    A positive logit is divided by `repeat`, another multiplied (Keskar et al. 2019,
-    arXiv:1909.05858, made right for negative ones); then `frequency` is subtracted for each
-    occurrence and `presence` once.
-    """
-    out = logits.astype(np.float64)
-    counted = np.asarray(list(recent), np.int64)
-    if counted.size and (repeat, frequency, presence) != (1.0, 0.0, 0.0):
-        ids, counts = np.unique(counted, return_counts=True)
-        known = ids < len(out)
-        ids, counts = ids[known], counts[known]
-        some = out[ids]
-        some = np.where(some <= 0, some * repeat, some / repeat)
-        out[ids] = some - counts * frequency - presence
-    return out
-
-
-def top_k(logits: Array, k: int) -> Candidates:
-    """The `k` likeliest of `logits` (n_vocab,), all if `k` is 0 or below.
-
-    A logit of -inf is never a candidate. Raises VatraError if a logit is NaN or all are -inf.
-    """
-    if np.isnan(logits).any():
-        raise VatraError(f"logit {int(np.isnan(logits).argmax())} is not a number")
-    ids = np.arange(len(logits))
-    if 0 < k < len(logits):
-        # All ties at the limit are taken along, so that the sort below decides between them.
-        limit = np.partition(logits, len(logits) - k)[len(logits) - k]
-        ids = ids[logits >= limit]
-    ids = ids[logits[ids] != -np.inf]
-    if not ids.size:
-        raise VatraError("no token can be chosen: every logit is -inf")
-    ids = ids[np.argsort(-logits[ids], kind="stable")]
-    if k > 0:
-        ids = ids[:k]
-    return Candidates(ids, logits[ids].astype(np.float64))
-
-
-def top_p(among: Candidates, p: float) -> Candidates:
-    """The fewest likeliest tokens whose probabilities sum to at least `p`, and at least one.
-
-    Holtzman et al. 2019, arXiv:1904.09751.
-    """
-    if p >= 1:
-        return among
-    reached = np.cumsum(probabilities(among.logits)) >= p
-    n = int(reached.argmax()) + 1 if reached.any() else len(reached)
-    return Candidates(among.ids[:n], among.logits[:n])
-
-
-def min_p(among: Candidates, p: float) -> Candidates:
-    """The tokens at least `p` times as likely as the likeliest one.
-
-    Nguyen et al. 2024, arXiv:2407.01082.
-    """
-    if p <= 0:
-        return among
-    n = int(np.count_nonzero(among.logits >= among.logits[0] + math.log(p)))
-    n = max(n, 1)
-    return Candidates(among.ids[:n], among.logits[:n])
-
-
-def probabilities(logits: Array, temperature: float = 1.0) -> Array:
-    """softmax(logits / temperature) in float64; a logit of +inf shares all with its equals."""
-    logits = logits.astype(np.float64)
-    highest = logits.max()
-    with np.errstate(
-        all="ignore"
-    ):  # far from the highest is 0, whatever the division overflowed to
-        distance = np.where(logits == highest, 0.0, (logits - highest) / temperature)
-        shares: Array = np.exp(distance)
-    shares /= shares.sum()
-    return shares
-
-
-def log_probability(logits: Array, token: int) -> float:
-    """log softmax(logits)[token], of the model's own logits before any filter."""
-    logits = logits.astype(np.float64)
-    highest = logits.max()
-    if not np.isfinite(highest):
-        return 0.0 if logits[token] == highest else -math.inf
-    return float(logits[token] - highest - np.log(np.exp(logits - highest).sum()))
-
-
-class Sampler:
-    """The chain of `sampling`, with its random numbers and the tokens it has seen.
-
-    The same seed gives the same tokens for the same logits. `seed` is the one in use.
-    """
-
-    def __init__(self, sampling: Sampling, recent: Iterable[int] = ()) -> None:
-        self.sampling = sampling
-        self.seed = secrets.randbits(32) if sampling.seed is None else sampling.seed
-        self._random = np.random.Generator(np.random.PCG64(self.seed))
-        last_n = sampling.penalty_last_n
-        self._recent = deque(recent, maxlen=None if last_n < 0 else last_n)
-
-    def accept(self, token: int) -> None:
-        """Remember a token of the text, for the penalties."""
-        self._recent.append(token)
-
-    def candidates(self, logits: Array) -> Candidates:
-        """What remains of `logits` (n_vocab,) after all filters, before temperature and draw."""
-        s = self.sampling
-        penalties = s.repeat_penalty, s.frequency_penalty, s.presence_penalty
-        if self._recent and penalties != (1.0, 0.0, 0.0):
-            logits = penalised(logits, self._recent, *penalties)
-        if s.temperature <= 0:
-            return top_k(logits, 1)
-        return min_p(top_p(top_k(logits, s.top_k), s.top_p), s.min_p)
-
-    def sample(self, logits: Array) -> int:
-        """The next token for float `logits` (n_vocab,); it is not yet accepted."""
-        ids, kept = self.candidates(logits)
-        if len(ids) == 1:
-            return int(ids[0])
-        shares = np.cumsum(probabilities(kept, self.sampling.temperature))
-        drawn = np.searchsorted(shares, self._random.random() * shares[-1], side="right")
-        return int(ids[min(int(drawn), len(ids) - 1)])

@@ -137,17 +137,18 @@ class Session:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         answer: Answer | None = None,
+        logprobs: int = 0,
     ) -> Steps:
         """The continuation of what is there, a step at a time.
 
         `sampling` None is what the model recommends. `stop` strings are not part of the text.
-        `answer` tells thinking and tool calls from it. Only the latest answer of a session can go
-        on.
+        `answer` tells thinking and tool calls from it. `logprobs` alternatives come with each step.
+        Only the latest answer of a session can go on.
         """
         if not self._ids and self._chosen is None:
             raise UsageError("there is no text to continue: sync at least one token first")
         sampling = self.model.sampling if sampling is None else sampling
-        return Steps(self, sampling, max_tokens, stop, answer)
+        return Steps(self, sampling, max_tokens, stop, answer, logprobs)
 
     def begin_answer(self) -> int:
         """The number of a new answer; older ones can not go on. Counts its tokens from zero."""

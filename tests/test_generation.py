@@ -37,7 +37,10 @@ class ScriptedSession:
         self.pieces, self.room = [b"", *pieces], room
         self.timeline: tuple[int, ...] = ()
         self.statistics = Statistics(prompt_tokens=3, prompt_s=0.5)
-        self.model: Any = SimpleNamespace(tokenizer=self, tokenizer_or_none=self)
+        self.model: Any = SimpleNamespace(
+            tokenizer=self, tokenizer_or_none=self, metadata={}, path="", plan=self
+        )
+        self.n_vocab = len(self.pieces)
         self.eog_ids = frozenset({END})
 
     def stream(self, continues: bool) -> Any:
