@@ -15,6 +15,7 @@ from vatra.cli import (
     bench,
     chat,
     doctor,
+    embed,
     inspect,
     perplexity,
     pull,
@@ -37,7 +38,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (run, chat, pull, list_, rm, tokenize, inspect, doctor, warmup, bench, perplexity):
+for module in (
+    run,
+    chat,
+    pull,
+    list_,
+    rm,
+    embed,
+    tokenize,
+    inspect,
+    doctor,
+    warmup,
+    bench,
+    perplexity,
+):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 

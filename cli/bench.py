@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vatra.cli import options, terminal
+from vatra.errors import UsageError
 
 if TYPE_CHECKING:
     from vatra.engine.executor import Executor
@@ -72,9 +73,12 @@ def command(
     with waiting() as shown:
         import vatra
         from vatra.engine import bandwidth
+        from vatra.engine.model import cannot_write
 
         n_ctx = prompt_tokens + decode_tokens
         loaded = vatra.load(path, backend=backend.value, threads=threads, ctx=n_ctx, kv=kv.value)
+        if (why := cannot_write(loaded.plan)) is not None:
+            raise UsageError(why)
         executor = loaded.executor
         n_threads = threads or loaded.threads
         _measure(executor, kv.value, min(prompt_tokens, 16), 2)  # pages in, caches warm

@@ -50,7 +50,8 @@ def command(
     checkpoint = gguf.read(options.model_path(model if file is None else file))
     verdict = _verdict(checkpoint, ctx, kv)
     if as_json:
-        found = _as_dict(checkpoint, tensors) | {"runs": verdict.runs, "why_not": verdict.why_not}
+        found = _as_dict(checkpoint, tensors)
+        found |= {"runs": verdict.runs, "why_not": verdict.why_not, "embeds": verdict.embeds}
         if verdict.needs is not None:
             found["memory"] = asdict(verdict.needs) | {"total": verdict.needs.total}
         terminal.write_line(json.dumps(found, allow_nan=False))
@@ -61,24 +62,28 @@ def command(
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a file runs; without weights or words it can do less."""
+    """Whether a file runs; without weights or words it can do less.
+
+    What `embeds` makes vectors of texts and writes none.
+    """
 
     runs: bool
     why_not: str = ""
     needs: Requirements | None = None
+    embeds: bool = False
 
     @property
     def words(self) -> str:
-        return (
-            "yes" if not self.why_not else f"{'logits only' if self.runs else 'no'}: {self.why_not}"
-        )
+        if not self.why_not:
+            return "yes, for embeddings: vatra embed" if self.embeds else "yes"
+        return f"{'logits only' if self.runs else 'no'}: {self.why_not}"
 
 
 def _verdict(checkpoint: Checkpoint, ctx: int | None, kv: options.KVFormat) -> Verdict:
     """What loading the file would say, as far as it can be known without loading it."""
     from vatra import models
     from vatra.engine.cpu import CpuExecutor
-    from vatra.engine.model import MOST_CTX_UNASKED
+    from vatra.engine.model import MOST_CTX_UNASKED, cannot_write
     from vatra.engine.requirements import requirements
     from vatra.errors import VatraError
     from vatra.formats import tokenizer
@@ -88,12 +93,13 @@ def _verdict(checkpoint: Checkpoint, ctx: int | None, kv: options.KVFormat) -> V
     except VatraError as error:
         return Verdict(False, str(error))
     n_ctx = ctx or min(plan.n_ctx_train, MOST_CTX_UNASKED)
-    needs = requirements(plan, CpuExecutor, n_ctx, kv.value)
+    needs = requirements(plan, CpuExecutor, n_ctx, kv.value if plan.causal else "f32")
     try:
         tokenizer.load(checkpoint)
     except VatraError as error:
-        return Verdict(True, str(error), needs)
-    return Verdict(True, needs=needs)
+        return Verdict(not plan.embeds, str(error), needs, plan.embeds)
+    why_not = "" if plan.embeds else cannot_write(plan) or ""
+    return Verdict(True, why_not, needs, plan.embeds)
 
 
 def _lines(checkpoint: Checkpoint, verdict: Verdict, tensors: bool) -> Iterable[str]:

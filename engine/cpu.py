@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,24 @@ class CpuState(State):
         return sum(sizes) // layout.ROWS
 
     partials: list[Array] = field(init=False, repr=False)
-    tables: dict[Runs, Array] = field(init=False, repr=False)
+    room: Room = field(init=False, repr=False)  # that the tables are of
+    tables: dict[tuple[Runs, bool], Array] = field(init=False, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """An arena for walks of so many tokens as `low` lays it out for."""
+
+    low: Lowering
+    arena: Array
+
+    def view(self, place: Place, rows: int, width: int) -> Array:
+        """float32 (rows, width) at a place."""
+        n_bytes = 4 * rows * width
+        return self.arena[place.start :][:n_bytes].view(np.float32).reshape(rows, width)
+
+    def address(self, place: Place) -> int:
+        return int(self.arena.ctypes.data) + place.start
 
 
 class CpuExecutor:
@@ -89,15 +107,14 @@ class CpuExecutor:
     def __init__(self, plan: Plan, threads: int | None = None, kv: KVType = "f16") -> None:
         self.plan = plan
         self.n_threads = thread_count(threads)
-        self._low = Lowering(plan, self.n_threads)
+        low = Lowering(plan, self.n_threads)
         # all at once, so that a person sees one count; `kv` is what the states will probably be
-        jit.load(["loop:", "relayout:", *(step.kernel.format(kv=kv) for step in self._low.steps)])
+        jit.load(["loop:", "relayout:", *(step.kernel.format(kv=kv) for step in low.steps)])
         self.pool = Pool(self.n_threads)
         weakref.finalize(self, self.pool.close)
         memory = Memory()
         self._weights = {weight: place(weight, self.pool, memory) for weight in _matrices(plan)}
-        self._arena = zeros((self._low.arena.size,), np.uint8)
-        self._logits = self._view(self._low.place_of(plan.logits), MAX_OUTPUTS, plan.n_vocab)
+        self._room = Room(low, zeros((low.arena.size,), np.uint8))
 
     @staticmethod
     def weight_bytes(plan: Plan) -> int:
@@ -111,39 +128,36 @@ class CpuExecutor:
         """See `Executor.kv_bytes_per_token`."""
         return CpuState.bytes_per_token(plan.caches, kv)
 
-    def _view(self, place: Place, rows: int, width: int) -> Array:
-        return (
-            self._arena[place.start : place.start + 4 * rows * width]
-            .view(np.float32)
-            .reshape(rows, width)
-        )
-
-    def _address(self, value: Place | QTensor | float) -> float:
-        """What stands in the table for an argument of a step."""
-        if isinstance(value, Place):
-            return self._arena.ctypes.data + value.start
-        if isinstance(value, QTensor):
-            return self._weights[value].ctypes.data
-        return value
-
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> CpuState:
         """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs."""
         state = CpuState(self, n_ctx, kv)
-        state.tables = {
-            runs: self._table(state, kv, steps_of(self._low.steps, runs)) for runs in Runs
-        }
+        state.room, state.tables = self._room, {}
+        for runs in Runs:
+            self._table_of(state, runs, False)
         return state
 
-    def _table(self, state: CpuState, kv: KVType, steps: list[Step]) -> Array:
+    def _table_of(self, state: CpuState, runs: Runs, hidden: bool) -> Array:
+        """The table for a kind of runs, or for as much of one as makes `Plan.hidden`."""
+        key, low = (runs, hidden), state.room.low
+        if key not in state.tables:
+            steps = low.steps[: low.n_hidden] if hidden else low.steps
+            state.tables[key] = self._table(state, steps_of(steps, runs))
+        return state.tables[key]
+
+    def _table(self, state: CpuState, steps: list[Step]) -> Array:
         """The rows that the threads walk: int64 (n_steps, OP_WORDS)."""
+        kv = state.kv
         kernels = jit.load([step.kernel.format(kv=kv) for step in steps])
         table = np.zeros((len(steps), OP_WORDS), np.int64)
         for i, step in enumerate(steps):
-            arguments = {
-                name: self._address(value)
-                for name, value in step.arguments.items()
-                if name  # a place without a name only orders the steps
-            }
+            arguments: dict[str, Any] = {}
+            for name, value in step.arguments.items():
+                if isinstance(value, Place):
+                    value = state.room.address(value)
+                elif isinstance(value, QTensor):
+                    value = self._weights[value].ctypes.data
+                if name:  # a place without a name only orders the steps
+                    arguments[name] = value
             for name, (side, cache) in step.caches.items():
                 arguments[name] = getattr(state, side)[cache].ctypes.data
             if "n_ctx" in arguments:
@@ -160,37 +174,53 @@ class CpuExecutor:
             return self._run(state, tokens, position, outputs)
 
     def _run(self, state: CpuState, tokens: Array, position: int, outputs: Outputs) -> Array:
-        n = len(tokens)
-        if outputs == "all":
-            logits = np.empty((n, self.plan.n_vocab), np.float32)
-            with self.pool.lock:
-                for start in range(0, n, MAX_OUTPUTS):
-                    some = tokens[start : start + MAX_OUTPUTS]
-                    self._walk(state, some, position + start, len(some))
-                    logits[start : start + len(some)] = self._logits[: len(some)]
-            return logits
-        n_last = int(outputs == "last" and n > 0)
+        n, every = len(tokens), outputs in ("all", "hidden")
+        n_kept = n if every else int(outputs == "last" and n > 0)
+        hidden = outputs == "hidden" and not self.plan.embeds
+        kept = np.empty(
+            (n_kept, (self.plan.hidden if hidden else self.plan.logits).width), np.float32
+        )
         with self.pool.lock:
-            for start in range(0, n, MAX_TOKENS):
-                some = tokens[start : start + MAX_TOKENS]
+            most = MAX_OUTPUTS if outputs == "all" else MAX_TOKENS
+            if not self.plan.causal:  # all tokens in one walk
+                most = max(n, 1)
+                self._make_room(most)
+            if state.room is not self._room:
+                state.tables, state.room = {}, self._room
+            for start in range(0, n, most):
+                some = tokens[start : start + most]
                 is_end = start + len(some) == n
-                self._walk(state, some, position + start, n_last if is_end else 0)
-            return self._logits[:n_last].copy()
+                n_outputs = len(some) if every else n_kept if is_end else 0
+                found = self._walk(state, some, position + start, n_outputs, hidden)
+                kept[start if every else 0 :][:n_outputs] = found
+        return kept
 
-    def _walk(self, state: CpuState, tokens: Array, position: int, n_outputs: int) -> None:
-        n = len(tokens)
-        for op, where in self._low.embeds:
+    def _make_room(self, n: int) -> None:
+        """See to it that a walk may have n tokens."""
+        if n > self._room.low.most:
+            low = Lowering(self.plan, self.n_threads, 2 ** (n - 1).bit_length())
+            self._room = Room(low, zeros((low.arena.size,), np.uint8))
+
+    def _walk(
+        self, state: CpuState, tokens: Array, position: int, n_outputs: int, hidden: bool
+    ) -> Array:
+        """(n_outputs, width): logits, or hidden vectors, until the next walk."""
+        n, room = len(tokens), state.room
+        for op, where in room.low.embeds:
             rows = np.arange(position, position + n) if op.by_position else tokens
-            self._view(where, n, op.out.width)[:] = op.weight.decode_rows(rows)
+            room.view(where, n, op.out.width)[:] = op.weight.decode_rows(rows)
         positions = np.arange(position, position + n, dtype=np.float64)[:, None]
-        for rope, where in self._low.angles.values():
+        for rope, where in room.low.angles.values():
             half = len(rope.frequencies)
             turned = positions * rope.frequencies
-            angles = self._view(where, n, 2 * half)
+            angles = room.view(where, n, 2 * half)
             angles[:, :half] = np.cos(turned) * rope.magnitude
             angles[:, half:] = np.sin(turned) * rope.magnitude
-        table = state.tables[self._low.runs(n)]
+        table = self._table_of(state, room.low.runs(n), hidden)
         self.pool.run(table, tokens=n, outputs=n_outputs, position=position)
+        made = self.plan.hidden if hidden else self.plan.logits
+        place = room.low.hidden if hidden else room.low.place_of(made)
+        return room.view(place, n_outputs, made.width)
 
     def close(self) -> None:
         """End the threads."""

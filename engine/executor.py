@@ -15,7 +15,7 @@ from vatra.models.plan import KVCache, Plan
 
 Array = np.ndarray
 KVType = Literal["f16", "f32", "q8_0"]
-Outputs = Literal["all", "last", "none"]
+Outputs = Literal["all", "last", "none", "hidden"]
 
 MOST_MARKS = 4  # of one state
 BROKEN = -1  # the `length` of a state whose run was interrupted
@@ -151,8 +151,9 @@ class Executor(Protocol):
         """Evaluate int32 `tokens` (n,) at positions position ... position + n - 1.
 
         Returns float32 logits: (n, n_vocab) for "all", (1, n_vocab) for "last", (0, n_vocab) for
-        "none". Raises UsageError where tokens or positions are out of range, or where the state can
-        not go on from `position` (see `State.rewind`).
+        "none"; of a plan that embeds, vectors (n_embd,) instead, as for "hidden" of any plan: (n,
+        n_embd), see `Plan.hidden`. Raises UsageError where tokens or positions are out of range, or
+        where the state can not go on from `position` (see `State.rewind`).
         """
         ...
 
@@ -179,6 +180,8 @@ def checked(
             f"position {position}: this model has a memory of all tokens so far and can go on from "
             f"{max(state.length, 0)}, or from where `rewind` goes back to"
         )
-    if outputs not in ("all", "last", "none"):
-        raise UsageError(f"outputs {outputs!r} is not known, wanted all, last or none")
+    if position and not executor.plan.causal:
+        raise UsageError(f"position {position}: this model reads a text as a whole, from 0")
+    if outputs not in get_args(Outputs):
+        raise UsageError(f"outputs {outputs!r} is not known, wanted all, last, none or hidden")
     return np.ascontiguousarray(tokens, np.int32)

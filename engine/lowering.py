@@ -32,6 +32,7 @@ from vatra.models.plan import (
 Array = np.ndarray
 MAX_TOKENS = 256  # tokens of one walk: enough to keep the tiles full, few enough for the cache
 MAX_OUTPUTS = 32  # tokens of one walk whose logits are all kept
+ALL_AHEAD = 2**40  # positions after its own that a token sees where nothing limits them
 FLOAT_TILE = 4  # tokens of a tile of `matmul_float`
 CHUNKS_PER_THREAD = 8  # pieces that a matrix is handed out in: uneven threads share the rest
 
@@ -75,10 +76,16 @@ class Step:
 
 
 class Lowering:
-    """Turns a plan's ops into steps, op by op."""
+    """Turns a plan's ops into steps, op by op, for walks of `most` tokens at the most.
 
-    def __init__(self, plan: Plan, n_threads: int) -> None:
-        self.plan, self.n_threads = plan, n_threads
+    The first `n_hidden` steps make `Plan.hidden`, at the place `hidden`.
+    """
+
+    hidden: Place
+
+    def __init__(self, plan: Plan, n_threads: int, most: int = MAX_TOKENS) -> None:
+        self.plan, self.n_threads, self.most = plan, n_threads, most
+        self.n_hidden: int | None = None
         self.tile = processor().tokens_per_tile
         self.arena = Arena()
         self.steps: list[Step] = []
@@ -94,21 +101,27 @@ class Lowering:
         # what numpy writes is there before the walk: no other op may use its place first
         for op in plan.ops:
             if isinstance(op, Rope) and _turn(op) not in self.angles:
-                size = MAX_TOKENS * 8 * len(op.frequencies)
+                size = most * 8 * len(op.frequencies)
                 self.angles[_turn(op)] = (op, self.arena.take(size))
             if isinstance(op, Embed):
                 self.embeds.append((op, self.new(op.out)))
         for op, ended in zip(plan.ops, plan.last_uses(), strict=True):
             if not isinstance(op, Embed):
                 LOWER[type(op)](self, op)
+            if op.out is plan.hidden:
+                self.n_hidden, self.hidden = len(self.steps), self._places[op.out]
             for tensor in ended:
                 self.drop(tensor)
 
     # -- places --
 
+    def rows(self, tensor: Tensor) -> int:
+        """The most rows that a walk has of `tensor`: of what comes after `Plan.hidden`, fewer."""
+        few = tensor.outputs_only and self.n_hidden is not None and self.plan.causal
+        return MAX_OUTPUTS if few else self.most
+
     def new(self, tensor: Tensor) -> Place:
-        rows = MAX_OUTPUTS if tensor.outputs_only else MAX_TOKENS
-        place = self._places[tensor] = self.arena.take(4 * tensor.width * rows)
+        place = self._places[tensor] = self.arena.take(4 * tensor.width * self.rows(tensor))
         return place
 
     def drop(self, tensor: Tensor) -> None:
@@ -241,7 +254,7 @@ class Lowering:
     def head_numbers(self, n_head: int) -> int:
         """The address of 0 ... n_head - 1, int32, for each token of a run."""
         if n_head not in self._head_numbers:
-            self._head_numbers[n_head] = np.tile(np.arange(n_head, dtype=np.int32), MAX_TOKENS)
+            self._head_numbers[n_head] = np.tile(np.arange(n_head, dtype=np.int32), self.most)
         return self._head_numbers[n_head].ctypes.data
 
     def operand(
@@ -251,7 +264,7 @@ class Lowering:
         key = (x, width, wanted, runs, order)
         if key not in self._operands:
             per_row = x.width // width
-            n_rows = (MAX_OUTPUTS if x.outputs_only else MAX_TOKENS) * per_row + self.tile
+            n_rows = self.rows(x) * per_row + self.tile
             blocks = (order.slots if order else n_rows) * (width // layout.PART)
             sizes = layout.PART, 4, 4 * wanted.spans
             made = self._operands[key] = Bytes(*(self.arena.take(blocks * n) for n in sizes))
@@ -275,7 +288,7 @@ class Lowering:
         terms = layout.AMX_TERMS.get(format, 1)
         key = (x, terms, order)
         if key not in self._packed:
-            blocks = -(-(order.slots if order else MAX_TOKENS) // 16)
+            blocks = -(-(order.slots if order else self.most) // 16)
             tiles = layout.amx_tiles(format, width) * blocks
             place = self._packed[key] = self.arena.take(layout.TILE_BYTES * tiles)
             self.step(
@@ -299,7 +312,7 @@ class Lowering:
     def order(self, experts: Tensor, n_expert: int) -> Order:
         """The tokens of each expert; made once for all that go by it."""
         if experts not in self._orders:
-            pairs = MAX_TOKENS * experts.width
+            pairs = self.most * experts.width
             place = self.arena.take(layout.order_bytes(pairs, n_expert, self.tile))
             slots = layout.order_slots(pairs, n_expert, self.tile)
             self._orders[experts] = Order(place, n_expert, experts.width, slots)
@@ -372,7 +385,7 @@ class Lowering:
                 **experts,
             )
         if packed:
-            scratch_bytes = layout.amx_scratch(chosen.format, n_in)
+            scratch_bytes = layout.amx_scratch(chosen.format, n_in, self.most)
             scratch = self.arena.take(scratch_bytes * self.n_threads)
             shape |= {"n_expert": order.n_expert} if order else {"order": 0, "n_expert": 1}
             self.step(
@@ -537,12 +550,18 @@ def _attention(low: Lowering, op: Attention) -> None:
         )
     low.new(op.out)
     shape |= {"n_head": n_head, "n_head_kv": n_head_kv, "scale": op.scale}
+    window, ahead = op.cache.window or 0, 0 if op.causal else ALL_AHEAD
+    if op.reach is not None:
+        window, ahead = op.reach + 1, op.reach
     shape |= {
-        "window": 0 if op.chunk else op.cache.window or 0,
+        "window": 0 if op.chunk else window,
+        "ahead": ahead,
         "chunk": op.chunk or 0,
         "softcap": op.softcap or 0.0,
         "slopes": low.vector(op.slopes),
         "sinks": low.vector(op.sinks),
+        "biases": low.vector(None if op.biases is None else layout.padded_biases(op.biases)),
+        "far": 0 if op.biases is None else op.biases.shape[1] // 2,
     }
     many = processor().matrix_tiles
     scratch_bytes = layout.attention_scratch(n_head // n_head_kv, key_dim, value_dim)
@@ -640,7 +659,7 @@ def _top_experts(low: Lowering, op: ops.TopExperts) -> None:
     low.new(op.out)
     low.new(op.weights)
     n_expert = op.scores.width
-    ranks = low.arena.take(4 * (2 * n_expert + op.n_group) * MAX_TOKENS)
+    ranks = low.arena.take(4 * (2 * n_expert + op.n_group) * low.most)
     low.step(
         f"experts:{op.gating}",
         {"scores": op.scores},

@@ -28,7 +28,7 @@ from vatra.engine.logprobs import (
     log_sum_exp,
     text_of,
 )
-from vatra.engine.requirements import Requirements, requirements
+from vatra.engine.requirements import Requirements, bytes_per_token, requirements
 from vatra.engine.sampling import Sampling, not_honoured
 from vatra.engine.session import CHUNK, ContextFull, Session
 from vatra.errors import OutOfMemory, UnsupportedFile, UsageError
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vatra.formats.chat_template import ChatTemplate, Message, Segment
     from vatra.formats.checkpoint import Checkpoint
     from vatra.models.plan import Plan
+    from vatra.models.pooling import Pooling
 
 Array = np.ndarray
 Prompt = str | Iterable[int]
@@ -98,7 +99,9 @@ def _open(
         why = f"{', '.join(missing)} of {plan.architecture} have no compiled kernel, so it is slow"
     module, _, name = BACKENDS[backend].partition(":")
     executor_class = getattr(import_module(module), name)
-    per_token = executor_class.kv_bytes_per_token(plan, kv)
+    if not plan.causal:  # a layer's keys and values are of one run, and free again after it
+        kv = "f32"
+    per_token = bytes_per_token(plan, executor_class, kv)
     chosen = choose_ctx(plan.n_ctx_train, per_token, ctx, memory.available())
     n_ctx = int(chosen.value)
     check_memory(requirements(plan, executor_class, n_ctx, kv))
@@ -145,6 +148,15 @@ def check_memory(needed: Requirements) -> None:
             f"of memory the model needs {needed}; but {memory.mebibytes(left.n_bytes)} are "
             f"{left.reason}: ask for a shorter context, or take a smaller model"
         )
+
+
+def cannot_write(plan: Plan) -> str | None:
+    """Why a model can not continue a text, or None if it can."""
+    if plan.embeds:
+        return "this model makes embeddings and can not continue a text: vatra embed"
+    if not plan.causal:
+        return "this model writes by diffusion, which Vatra does not do"
+    return None
 
 
 def _check_count(name: str, value: int | None, most: int) -> None:
@@ -228,6 +240,14 @@ class Model:
         return Sampling.from_metadata(self.metadata, self.path)
 
     @cached_property
+    def pooling(self) -> Pooling:
+        """How the file says that a text's vectors become one; BadFile for what does not fit."""
+        from vatra.models import pooling
+
+        width = self.plan.hidden.width
+        return pooling.read(self.checkpoint, width, causal=self.plan.causal)
+
+    @cached_property
     def chat_template(self) -> ChatTemplate:
         """The file's template, or a plain built-in one, which is then noted."""
         from vatra.formats import chat_template
@@ -252,9 +272,11 @@ class Model:
     def logits(self, ids: Iterable[int]) -> Array:
         """float32 (n_tokens, n_vocab): the logits after each of `ids`, from an empty cache.
 
-        Raises ContextFull for more tokens than the context holds, and an error that names the
-        tensor to blame where a logit is not finite.
+        Raises ContextFull for more tokens than the context holds, UsageError if the model makes
+        vectors instead, and an error that names the tensor to blame where a logit is not finite.
         """
+        if self.plan.embeds:
+            raise UsageError(f"{self.plan.architecture} models make no logits, but vectors: embed")
         ids = ids if isinstance(ids, np.ndarray) else list(ids)
         if len(ids) > self.n_ctx:
             raise ContextFull(len(ids), self.n_ctx)
@@ -276,6 +298,8 @@ class Model:
         most = most or min(CHUNK, max(1, PART_LOGITS // self.plan.n_vocab))
         state = self.executor.new_state(len(ids), kv)
         tokens = np.asarray(ids)
+        if not self.plan.causal:  # each token sees all others
+            first, most = 0, len(tokens)
         bounds = sorted({*range(0, first, CHUNK), *range(first, len(tokens), most), len(tokens)})
         for begin, end in pairwise(bounds):
             wanted = begin >= first
@@ -303,11 +327,46 @@ class Model:
                 found[i] = found[i]._replace(logprob=logprob, top=likeliest)
         return found
 
+    def embed(
+        self, texts: str | Sequence[str], pooling: str | None = None, normalise: bool = True
+    ) -> Array:
+        """float32 (n_texts, n_embd): a vector for each text, of length 1 if `normalise`.
+
+        `pooling` is "mean", "cls" (the first token's) or "last"; by default what the file says,
+        else the mean. Control tokens in a text are ordinary text. Any model can do it, though few
+        were trained to. Raises ContextFull for a text longer than the context.
+        """
+        from vatra.engine import embedding
+
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        return embedding.embed(self, texts, pooling, normalise)
+
+    def token_embeddings(self, text: str) -> Array:
+        """float32 (n_tokens, n_embd): the vector of each token of a text, not scaled.
+
+        They are what logits are made of in models that have logits.
+        """
+        from vatra.engine import embedding
+
+        return embedding.token_vectors(self, text)
+
+    def rank(self, query: str, texts: Sequence[str]) -> Array:
+        """float32 (n_texts,): how well each text answers `query`, as the file's classifier says.
+
+        Raises UsageError where it has none.
+        """
+        from vatra.engine import embedding
+
+        return embedding.rank(self, query, list(texts))
+
     def session(self, ctx: int | None = None) -> Session:
         """A new, empty timeline of `ctx` tokens of context, by default the model's.
 
-        Raises OutOfMemory with what the context asked for needs and what there is.
+        Raises OutOfMemory with what the context asked for needs and what there is, UsageError if
+        the model can not continue a text.
         """
+        if (why := cannot_write(self.plan)) is not None:
+            raise UsageError(why)
         _check_count("ctx", ctx, 2**31 - 1)
         if ctx is not None:
             needed = requirements(self.plan, type(self.executor), ctx, self.kv)

@@ -121,8 +121,9 @@ def _first_activation(plan: Plan, ids: Sequence[int]) -> tuple[str, int, float] 
     state = executor.new_state(len(ids), "f32")
     tokens = np.asarray(ids, np.int32)
     with np.errstate(all="ignore"):
-        for position in range(0, len(tokens), CHUNK_TOKENS):
-            chunk = tokens[position : position + CHUNK_TOKENS]
+        step = CHUNK_TOKENS if plan.causal else len(tokens)
+        for position in range(0, len(tokens), step):
+            chunk = tokens[position : position + step]
             n_tokens = len(chunk)
             executor.run(state, chunk, position, "last")
             if found:

@@ -68,17 +68,20 @@ class ReferenceExecutor:
         tokens = checked(self, state, tokens, position, outputs)
         self._check_hooks()
         call = _Run(self, state, tokens, position, outputs)
+        nothing = np.empty((0, self.plan.logits.width), np.float32)
         if tokens.size == 0:
-            return np.empty((0, self.plan.n_vocab), np.float32)
+            return nothing if outputs != "hidden" else nothing[:, : self.plan.hidden.width]
         # overflow and NaN must stay visible in the values, not as warnings
         with np.errstate(all="ignore"), state.running(position, len(tokens)):
             for op, ended in zip(self.plan.ops, self._last_uses, strict=True):
                 if outputs == "none" and isinstance(op, ops.SelectOutputs):
-                    return np.empty((0, self.plan.n_vocab), np.float32)
+                    return nothing
                 call.step(op)
+                if outputs == "hidden" and op.out is self.plan.hidden:
+                    break
                 for tensor in ended:
                     del call.values[tensor]
-        return call.values[self.plan.logits]
+        return call.values[self.plan.hidden if outputs == "hidden" else self.plan.logits]
 
     def matmul(self, x: Array, weight: QTensor, first: int = 0, rows: int | None = None) -> Array:
         """x (n, n_in) times `rows` rows of `weight` from row `first`: (n, rows)."""
@@ -208,11 +211,16 @@ def _attention(run: _Run, op: ops.Attention) -> tuple[Array]:
     scores *= np.float32(op.scale)
     if op.softcap is not None:
         scores = np.float32(op.softcap) * np.tanh(scores / np.float32(op.softcap))
-    distance = np.arange(end) - run.positions[:, None]  # of key and query, 0 or less
+    distance = np.arange(end) - run.positions[:, None]  # of key and query
     if op.slopes is not None:
-        scores += op.slopes[:, None, None] * distance.astype(np.float32)
-    far = distance > 0
-    if op.chunk is not None:
+        scores -= op.slopes[:, None, None] * np.abs(distance).astype(np.float32)
+    if op.biases is not None:
+        most = op.biases.shape[1] // 2
+        scores += op.biases[:, np.clip(distance, -most, most) + most]
+    far = (distance > 0) & op.causal
+    if op.reach is not None:
+        far |= np.abs(distance) > op.reach
+    elif op.chunk is not None:
         far |= np.arange(end) < run.positions[:, None] // op.chunk * op.chunk
     elif op.cache.window is not None:
         far |= distance <= -op.cache.window
@@ -494,7 +502,7 @@ def _wkv(run: _Run, op: ops.Wkv) -> tuple[Array]:
 
 def _select_outputs(run: _Run, op: ops.SelectOutputs) -> tuple[Array]:
     x = run.values[op.x]
-    return (x if run.outputs == "all" else x[-1:],)
+    return (x if run.outputs in ("all", "hidden") else x[-1:],)
 
 
 VERBS: dict[type[Op], Callable[..., tuple[Array, ...]]] = {

@@ -44,6 +44,19 @@ class Requirements:
         return f"{mebibytes(self.total)}: {listed}"
 
 
+def bytes_per_token(plan: Plan, executor: type[Executor], kv: KVType) -> int:
+    """Bytes that one more token of context costs: its keys and values.
+
+    Where all tokens of a text are evaluated at once, its activations too.
+    """
+    activations = 0 if plan.causal else _activations(plan, 1)
+    return executor.kv_bytes_per_token(plan, kv) + activations
+
+
+def _activations(plan: Plan, tokens: int) -> int:
+    return round(4 * tokens * COPIES * plan.peak_width())
+
+
 def requirements(plan: Plan, executor: type[Executor], n_ctx: int, kv: KVType) -> Requirements:
     """What `executor` will take for one sequence of `n_ctx` tokens."""
     return Requirements(
@@ -51,5 +64,5 @@ def requirements(plan: Plan, executor: type[Executor], n_ctx: int, kv: KVType) -
         weights=executor.weight_bytes(plan),
         kv_cache=executor.kv_bytes_per_token(plan, kv) * n_ctx,
         memories=4 * sum(prod(memory.shape) for memory in plan.memories),
-        activations=round(4 * TOKENS * COPIES * plan.peak_width()),
+        activations=_activations(plan, TOKENS if plan.causal else max(n_ctx, TOKENS)),
     )

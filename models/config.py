@@ -129,17 +129,22 @@ def count(
     equals: str | None = None,
     divides: str | None = None,
     even: bool = False,
+    bare: bool = False,
 ) -> Any:
-    """An integer. `default` is a value, another field's name or a function of the fields above."""
+    """An integer. `default` is a value, another field's name or a function of the fields above.
+
+    A `bare` key has no architecture in front.
+    """
     allowed = _Range(at_least, at_most, equals, divides, even)
 
     def read_value(keys: Keys, values: Values) -> int:
+        keys = replace(keys, architecture="") if bare else keys
         value = keys.get(key, int, default is _REQUIRED)
         if value is None:
             value = _bound(default, values)
         return allowed.check(keys, key, value, values)
 
-    return _field(f"{{}}.{key}", read_value)
+    return _field(key if bare else f"{{}}.{key}", read_value)
 
 
 def per_layer(
@@ -311,13 +316,17 @@ def choice(key: str, *, default: str, known: tuple[str, ...]) -> Any:
     return _field(f"{{}}.{key}", read_value)
 
 
-def must_be(key: str, wanted: bool) -> Any:
-    """A boolean that only has one supported value, which is also its default."""
+def must_be(key: str, wanted: bool | Callable[[Values], bool]) -> Any:
+    """A boolean that only has one supported value, which is also its default.
+
+    `wanted` may be a function of the fields above.
+    """
 
     def read_value(keys: Keys, values: Values) -> bool:
-        if keys.get(key, bool) not in (None, wanted):
-            raise keys.unsupported(key, f"is {not wanted}, wanted {wanted}".lower())
-        return wanted
+        only = wanted(values) if callable(wanted) else wanted
+        if keys.get(key, bool) not in (None, only):
+            raise keys.unsupported(key, f"is {not only}, wanted {only}".lower())
+        return only
 
     return _field(f"{{}}.{key}", read_value)
 
@@ -332,22 +341,23 @@ def group(cls: type[Any]) -> Any:
     return _field("{}", lambda keys, values: _read(cls, keys, values))
 
 
-def layer_count(*, sparse: bool = False) -> Any:
+def layer_count(*, sparse: bool = False, of: str = "blk") -> Any:
     """block_count, which must be the number of blk.N in the file: nothing else may bound a loop.
 
     Without the layers that only guess tokens ahead, whether the file has their tensors or not. In a
-    `sparse` model up to half of the layers may have none.
+    `sparse` model up to half of the layers may have none. `of` is what stands before N, if not blk.
     """
 
     def read_value(keys: Keys, values: Values) -> int:
         value, extra = keys.get("block_count", int, required=True), keys.n_extra_layers
-        names = (n.split(".")[1] for n in keys.checkpoint.tensors if n.startswith("blk."))
+        named = (n for n in keys.checkpoint.tensors if n.startswith(f"{of}."))
+        names = (n.removeprefix(f"{of}.").split(".")[0] for n in named)
         present = len({int(n) for n in names if n.isascii() and n.isdecimal()})
         if not keys.checkpoint.tensors:
             raise BadFile(keys.checkpoint.path, "the file holds a vocabulary alone, no weights")
         enough = present <= value <= 2 * present if sparse else present in (value, value - extra)
         if not enough or not 0 <= extra < value:
-            wanted = f"{max(present, 1)}: the file has tensors of {present} blocks (blk.N)"
+            wanted = f"{max(present, 1)}: the file has tensors of {present} blocks ({of}.N)"
             raise keys.bad("block_count", value, wanted)
         return value - extra
 

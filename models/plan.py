@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import TypeVar
 
@@ -167,9 +168,12 @@ class Attention(Op):
     q is (n_head, key_dim), k (n_head_kv, key_dim), v (n_head_kv, value_dim); query head h reads
     KV head h // (n_head // n_head_kv). Without k and v the cache is another layer's, already
     written. A token at position p reads the positions from p - window + 1 if the cache has a
-    window, and from p // chunk * chunk if `chunk`. Scores become softcap * tanh(score / softcap) if
-    there is a `softcap`; slopes[h] * (key's position - p) is added to them (ALiBi, Press et al.
-    2021, arXiv:2108.12409); each head's `sinks` value stands as one more score with no value.
+    window, and from p // chunk * chunk if `chunk`. If not `causal` it reads those after p as well,
+    all of its run, or as far as `reach` positions before and after p; the cache is then free for
+    another layer. Scores become softcap * tanh(score / softcap) if there is a `softcap`;
+    -slopes[h] * |key's position - p| is added to them (ALiBi, Press et al. 2021, arXiv:2108.12409),
+    and biases[h, key's position - p + far], from `far` on the same (T5, Raffel et al. 2019,
+    arXiv:1910.10683); each head's `sinks` value stands as one more score with no value.
     """
 
     q: Tensor
@@ -181,6 +185,9 @@ class Attention(Op):
     softcap: float | None = None
     slopes: Array | None = None  # float32 (n_head,)
     sinks: Array | None = None  # float32 (n_head,)
+    causal: bool = True
+    reach: int | None = None
+    biases: Array | None = None  # float32 (n_head, 2 * far + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -469,11 +476,17 @@ class SelectOutputs(Op):
 
 @dataclass(eq=False)
 class Plan:
-    """A model's whole computation; `logits` is the last tensor, (n_vocab,)."""
+    """A model's whole computation; `logits` is the last tensor, (n_vocab,).
+
+    What is not `causal` reads a text as a whole, all of its tokens in one run. What `embeds` has no
+    logits: its last tensor is the vector (n_embd,) of each token.
+    """
 
     architecture: str
     n_vocab: int
     n_ctx_train: int
+    causal: bool = True
+    embeds: bool = False
     ops: list[Op] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     caches: list[KVCache] = field(default_factory=list)
@@ -485,6 +498,19 @@ class Plan:
     @property
     def logits(self) -> Tensor:
         return self.ops[-1].out
+
+    @property
+    def writes(self) -> bool:
+        """Whether the model can continue a text, token after token."""
+        return self.causal and not self.embeds
+
+    @cached_property
+    def hidden(self) -> Tensor:
+        """The vector (n_embd,) of each token that its logits are made of."""
+        if self.embeds:
+            return self.logits
+        made = (op.x for op in reversed(self.ops) if isinstance(op, Linear))
+        return next(made, self.logits)
 
     @contextmanager
     def scope(self, prefix: str) -> Iterator[None]:

@@ -121,17 +121,28 @@ def attention(
     softcap: float | None = None,
     slopes: Array | None = None,
     sinks: Vector | None = None,
+    biases: Array | None = None,
 ) -> Tensor:
     """(n_head, value_dim): softmax(scale * q k^T) v over this token and all before it.
 
-    For the options see `plan.Attention`.
+    In a plan that is not causal over all tokens, or half of a `window` on each side. For the
+    options see `plan.Attention`.
     """
     plan, (n_head, key_dim), (n_head_kv, value_dim) = q.plan, q.shape, v.shape
     _check(k.shape == (n_head_kv, key_dim), "attention", f"q {q.shape}, k {k.shape}, v {v.shape}")
+    _check(plan.causal or chunk is None, "attention", "chunks of what is not causal")
     out = _out("attention", (n_head, value_dim), q, k, v)
-    cache = KVCache(out.name, n_head_kv, key_dim, value_dim, window or chunk)
-    plan.caches.append(cache)
-    return _attention(out, q, k, v, cache, scale, chunk, softcap, slopes, sinks)
+    reach = None if plan.causal or not window else window // 2
+    sizes = n_head_kv, key_dim, value_dim
+    cache = KVCache(out.name, *sizes, (window or chunk) if plan.causal else None)
+    if not plan.causal:  # once a layer has read its keys and values, nobody else will
+        free = (c for c in plan.caches if (c.n_head_kv, c.key_dim, c.value_dim) == sizes)
+        cache = next(free, cache)
+    if cache not in plan.caches:
+        plan.caches.append(cache)
+    return _attention(
+        out, q, k, v, cache, scale, chunk, softcap, slopes, sinks, reach=reach, biases=biases
+    )
 
 
 def sparse_attention(
@@ -209,6 +220,8 @@ def _attention(
     softcap: float | None,
     slopes: Array | None,
     sinks: Vector | None,
+    reach: int | None = None,
+    biases: Array | None = None,
 ) -> Tensor:
     n_head, n_head_kv = q.shape[0], cache.n_head_kv
     _check(n_head % n_head_kv == 0, "attention", f"{n_head} heads share {n_head_kv} KV heads")
@@ -217,7 +230,12 @@ def _attention(
     for values in (slopes, extra):
         fits = values is None or values.shape == (n_head,)
         _check(fits, "attention", f"one value for each of {n_head} heads")
-    made = ops.Attention(out, q, k, v, cache, scale, chunk, softcap, slopes, extra)
+    fits = biases is None or (biases.shape[0] == n_head and biases.shape[1] % 2 == 1)
+    _check(fits, "attention", "a bias for each head and distance")
+    causal = q.plan.causal
+    made = ops.Attention(
+        out, q, k, v, cache, scale, chunk, softcap, slopes, extra, causal, reach, biases
+    )
     return q.plan.record(made)
 
 

@@ -501,7 +501,7 @@ def test_experts_of_many_tokens(folder: Path, name: str, monkeypatch: pytest.Mon
     one_by_one = logits(CpuExecutor(plan, 2), TOKENS)
     monkeypatch.setattr(layout, "AMX_TOKENS", 8)
     sorts = name != "f32"  # which no kernel takes expert by expert
-    assert CpuExecutor(plan, 1)._low.runs(8) == (Runs.SOME if sorts else Runs.MANY)
+    assert CpuExecutor(plan, 1)._room.low.runs(8) == (Runs.SOME if sorts else Runs.MANY)
     monkeypatch.setattr(layout, "EXPERT_TOKENS", 2)
     found = [logits(CpuExecutor(plan, n_threads), TOKENS) for n_threads in (1, 2, 3)]
     for other in found[1:]:

@@ -29,6 +29,7 @@ from vatra.engine.cpu_features import LEVELS, processor
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import FAST, FLOATS, PART, ROWS
 from vatra.engine.kernels.unpack import e4m3, e8m0
+from vatra.engine.lowering import ALL_AHEAD
 from vatra.engine.reference import ACTIVATIONS
 from vatra.engine.simd import load_i32s, load_u8s, store_f32s
 from vatra.engine.threads import Pool, op_row
@@ -1002,7 +1003,7 @@ def amx_product(rng: Rng, b: Buffers, name: str) -> Case:
     x = normal(rng, n, n_in)
     bias_at, bias = bias_for(rng, b, n_out)
     out = b.results(n, n_out)
-    scratch_bytes = layout.amx_scratch(name, n_in)
+    scratch_bytes = layout.amx_scratch(name, n_in, n)
     scratch = b.room((MOST_THREADS * scratch_bytes,), 0, np.uint8)
     by = check_precise if name in FLOATS else check_rounded
     check = lambda: by(out, format.decode(data), x, bias)  # noqa: E731
@@ -1032,7 +1033,7 @@ def amx_experts(rng: Rng, b: Buffers, name: str) -> Case:
     tiles = packed(filled, layout.AMX_TERMS.get(name, 1))
     bias_at, bias = bias_for(rng, b, n_expert, n_out)
     out = b.results(n * k, n_out)
-    scratch_bytes = layout.amx_scratch(name, n_in)
+    scratch_bytes = layout.amx_scratch(name, n_in, n)
     scratch = b.room((MOST_THREADS * scratch_bytes,), 0, np.uint8)
 
     by = check_precise if name in FLOATS else check_rounded
@@ -1158,14 +1159,19 @@ class Bent:
     softcap: float = 0.0
     slopes: Array | None = None
     sinks: Array | None = None
+    ahead: int = 0
+    far: int = 0
+    biases: Array | None = None  # (n_head, 2 * far + 33): the first and the last 17 are alike
 
     @property
     def arguments(self) -> dict[str, float]:
-        vectors = {"slopes": self.slopes, "sinks": self.sinks}
+        vectors = {"slopes": self.slopes, "sinks": self.sinks, "biases": self.biases}
         return {
             "window": self.window,
+            "ahead": self.ahead,
             "chunk": self.chunk,
             "softcap": self.softcap,
+            "far": self.far,
             **{name: 0 if v is None else at(v) for name, v in vectors.items()},
         }
 
@@ -1179,11 +1185,17 @@ def bent(rng: Rng, b: Buffers, n_head: int, end: int) -> Bent:
         some[0][:] = np.abs(some[0]) / 8
     window, chunk = int(rng.integers(1, 2 * end + 1)), int(rng.integers(1, end + 1))
     which = pick(rng, 0, 1, 2)
+    far = int(rng.integers(0, 40))
+    by_distance = np.pad(normal(rng, n_head, 2 * far + 1), ((0, 0), (16, 16)), "edge")
     return Bent(
         window if which == 1 else 0,
         chunk if which == 2 else 0,
         float(rng.choice([0.0, 0.5, 3.0])),
-        *some,
+        slopes=some[0],
+        sinks=some[1],
+        ahead=pick(rng, 0, 0, int(rng.integers(1, 2 * end)), ALL_AHEAD),
+        far=far,
+        biases=b.put(by_distance) if rng.integers(2) else None,
     )
 
 
@@ -1200,8 +1212,10 @@ def attended(q: Array, keys: Array, values: Array, position: int, scale: float, 
     own = np.arange(position, end)[:, None]
     distance = np.arange(end) - own
     if by.slopes is not None:
-        scores += by.slopes[:, None, None] * distance
-    far = distance > 0
+        scores -= by.slopes[:, None, None] * np.abs(distance)
+    if by.biases is not None:
+        scores += by.biases[:, 16 + by.far + np.clip(distance, -by.far, by.far)]
+    far = distance > by.ahead
     far |= distance <= -(by.window or 2 * end)
     far |= np.arange(end) < (own // by.chunk * by.chunk if by.chunk else 0)
     scores[:, far] = -np.inf

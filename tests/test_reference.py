@@ -294,7 +294,7 @@ def test_every_operation_has_its_verb() -> None:
         ([1], 16, "all", "context of 16"),
         ([1] * 17, 0, "none", "context of 16"),
         ([1], -1, "last", "position -1"),
-        ([1], 0, "some", "all, last or none"),
+        ([1], 0, "some", "none or hidden"),
     ],
 )
 def test_bad_calls(

@@ -32,7 +32,12 @@ class Recorder:
 
     def __init__(self) -> None:
         self.plan: Any = SimpleNamespace(
-            n_positions=None, n_vocab=N_VOCAB, n_ctx_train=64, architecture="none"
+            n_positions=None,
+            causal=True,
+            embeds=False,
+            n_vocab=N_VOCAB,
+            n_ctx_train=64,
+            architecture="none",
         )
         self.table = np.random.default_rng(5).normal(size=(N_VOCAB, N_VOCAB)).astype(np.float32)
         self.runs: list[tuple[list[int], int, str]] = []
@@ -338,6 +343,8 @@ class Remembering(Recorder):
         memories = [Memory("sum", (N_VOCAB,))]
         self.plan = SimpleNamespace(
             n_positions=None,
+            causal=True,
+            embeds=False,
             n_vocab=N_VOCAB,
             n_ctx_train=64,
             architecture="none",

@@ -20,7 +20,6 @@ from collections.abc import Callable
 from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import (
     AMX_STEPS,
-    AMX_SUMS,
     AMX_TERMS,
     FAST,
     FLOATS,
@@ -223,7 +222,7 @@ def multiplying(format: str) -> Callable[..., None]:
         passes = (steps + step_limit - 1) // step_limit
         most_steps = ((steps + passes - 1) // passes + part_steps - 1) // part_steps * part_steps
         sums = scratch + thread * scratch_bytes
-        w0 = sums + AMX_SUMS
+        w0 = sums + scratch_bytes - 2 * TILE_BYTES * min(steps, AMX_STEPS)
         shape_tiles(sums)
         pieces, slot = (groups + chunk - 1) // chunk, 0
         job = fetch_add(op + 8 * OP_COUNTER, 1)

@@ -19,6 +19,7 @@ from vatra.engine.kernels.attention import (
     NO_SLOPE,
     VALUES,
     bend,
+    bias_bytes,
     clear,
     finish,
     first_seen,
@@ -201,7 +202,8 @@ def kernel(kind: str) -> Callable[..., None]:
         op, run, thread, n_threads,
         q: int, out: int, keys: int, values: int, scratch: int, scratch_bytes: int,
         n_head: int, n_head_kv: int, key_dim: int, value_dim: int, n_ctx: int, scale: float,
-        window: int, chunk: int, softcap: float, slopes: int, sinks: int,
+        window: int, ahead: int, chunk: int, softcap: float, slopes: int, sinks: int,
+        biases: int, far: int,
     ):  # fmt: skip
         n, position = load_i64(run + 8 * RUN_TOKENS), load_i64(run + 8 * RUN_POSITION)
         group = n_head // n_head_kv
@@ -231,8 +233,9 @@ def kernel(kind: str) -> Callable[..., None]:
             for i in range((last - first + AMX_BLOCK - 1) // AMX_BLOCK * AMX_BLOCK):
                 clear(records + record_bytes * i, padded)
             begin = first_seen(position + first // group, window, chunk) // AMX_SPAN * AMX_SPAN
-            for start in range(begin, position + (last - 1) // group + 1, AMX_SPAN):
-                end = min(start + AMX_SPAN, position + (last - 1) // group + 1)
+            stop = position + min((last - 1) // group + 1 + ahead, n)
+            for start in range(begin, stop, AMX_SPAN):
+                end = min(start + AMX_SPAN, stop)
                 for j in range(0, end - start, PART):
                     at = kv_head * (n_ctx // ROWS) + (start + j) // ROWS
                     from_k, to_k = keys + key_bytes * at, k + tiles * (j // ROWS)
@@ -244,7 +247,8 @@ def kernel(kind: str) -> Callable[..., None]:
                     )  # fmt: skip
                 for block in range(first, last, AMX_BLOCK):
                     seen = position + 1 - start
-                    most = min(seen + (min(block + AMX_BLOCK, last) - 1) // group, AMX_SPAN)
+                    most = seen + (min(block + AMX_BLOCK, last) - 1) // group + ahead
+                    most = min(most, min(position + n - start, AMX_SPAN))
                     if most <= 0:  # rows before this span
                         continue
                     n_keys = (most + PART - 1) // PART * PART
@@ -253,12 +257,14 @@ def kernel(kind: str) -> Callable[..., None]:
                     for i in range(AMX_BLOCK):
                         at = scores + HALF * (i // 16) + 64 * (i % 16)
                         token = (block + i) // group
-                        visible = seen + token
+                        visible = min(seen + token + ahead, position + n - start)
                         hidden = first_seen(position + token, window, chunk) - start
                         if block + i < last and visible > max(hidden, 0) and hidden < n_keys:
                             head = kv_head * group + (block + i) % group
                             slope = load_f32(slopes + 4 * head) if slopes != 0 else NO_SLOPE
-                            bend(at, n_keys, TILE_BYTES, hidden, visible, softcap, slope)
+                            bias = biases + bias_bytes(far) * head if biases != 0 else 0
+                            own = seen + token - 1
+                            bend(at, n_keys, TILE_BYTES, hidden, own, softcap, slope, bias, far)
                             weigh(at, n_keys, mine + record_bytes * i, visible, padded)
                         else:
                             for j in range(n_keys // PART):

@@ -292,17 +292,23 @@ def first_seen(position, window, chunk):
 
 
 @inlined
-def sees(position, span, window, chunk):
+def sees(position, span, window, ahead, chunk):
     """Whether a token at `position` sees any key of a span."""
     begin = first_seen(position, window, chunk)
-    return position >= SPAN * span and begin < SPAN * (span + 1)
+    return position + ahead >= SPAN * span and begin < SPAN * (span + 1)
 
 
 @inlined
-def bend(scores, n, apart, hidden, visible, softcap, slope):
+def bias_bytes(far):
+    """Of the biases of one head: as `layout.padded_biases` lays them out."""
+    return 4 * (2 * far + 33)
+
+
+@inlined
+def bend(scores, n, apart, hidden, own, softcap, slope, biases, far):
     """Scores of n keys as Attention wants them; the first `hidden` are too far back.
 
-    Each 16 lie `apart` bytes behind the last.
+    Each 16 lie `apart` bytes behind the last; the token's own key is number `own` of them.
     """
     if softcap != 0.0:
         cap, inner = splat_f32(softcap), splat_f32(float32(1.0) / softcap)
@@ -312,8 +318,12 @@ def bend(scores, n, apart, hidden, visible, softcap, slope):
     if slope != 0.0:
         for v in range(n // 16):
             at = scores + apart * v
-            distance = add(to_f32s(lanes()), splat_f32(float32(16 * v + 1 - visible)))
-            store_f32s(at, fma(distance, splat_f32(slope), load_f32s(at)))
+            distance = abs_f32s(add(to_f32s(lanes()), splat_f32(float32(16 * v - own))))
+            store_f32s(at, fma(distance, splat_f32(-slope), load_f32s(at)))
+    if biases != 0:
+        for v in range(n // 16):
+            at, first = scores + apart * v, min(max(16 * v - own, -far - 16), far + 1)
+            store_f32s(at, add(load_f32s(at), load_f32s(biases + 4 * (far + 16 + first))))
     for v in range((min(hidden, n) + 15) // 16):
         at = scores + apart * v
         store_f32s(at, keep_below(splat_f32(MINUS_INFINITY), load_f32s(at), hidden - 16 * v))
@@ -398,25 +408,29 @@ def for_queries(kind: str, queries: int, registers: int) -> Callable[..., None]:
 
     @inlined
     def step(rows, first, group, seen, keys, key_bytes, key_dim, values, value_bytes, padded,
-             turned, records, scores, room, position, window, chunk, softcap, slopes):  # fmt: skip
+             turned, records, scores, room, position, n, window, ahead, chunk, softcap,
+             slopes, biases, far):  # fmt: skip
         """Rows first ... first + rows - 1; a row of token t sees `seen` + t of the 64 keys.
 
-        `position` is that of token 0, `slopes` of the first head that shares these keys.
+        Or `ahead` more, of the `n` tokens there are. `position` is that of token 0, `slopes` and
+        `biases` of the first head that shares these keys.
         """
         score(keys, key_bytes, key_dim, turned, scores)
-        record_bytes = VALUES + 4 * padded
+        record_bytes, there = VALUES + 4 * padded, seen - 1 + n
         for i in range(queries):
-            token = (first + i) // group
-            visible = seen + token
+            token, which = (first + i) // group, (first + i) % group
+            visible = min(seen + token + ahead, there)
             hidden = first_seen(position + token, window, chunk) - (position + 1 - seen)
             if i < rows and visible > max(hidden, 0) and hidden < STEP:
-                slope = load_f32(slopes + 4 * ((first + i) % group)) if slopes != 0 else NO_SLOPE
-                bend(scores + 4 * STEP * i, STEP, 64, hidden, visible, softcap, slope)
+                slope = load_f32(slopes + 4 * which) if slopes != 0 else NO_SLOPE
+                bias = biases + bias_bytes(far) * which if biases != 0 else 0
+                own = seen + token - 1
+                bend(scores + 4 * STEP * i, STEP, 64, hidden, own, softcap, slope, bias, far)
                 weigh_step(scores + 4 * STEP * i, STEP, records + record_bytes * i, visible, padded)
             else:  # a later row of the tile still sees keys here, or there is no such row
                 for v in range(0, STEP, 16):
                     store_f32s(scores + 4 * (STEP * i + v), splat_f32(0.0))
-        n_keys = min(STEP, seen + (first + rows - 1) // group)
+        n_keys = min(STEP, min(seen + (first + rows - 1) // group + ahead, there))
         for d in range(0, padded, PART):
             gather(
                 values + (16 * PART * size + head) * (d // PART), value_bytes, n_keys,
@@ -477,7 +491,8 @@ def attending(kind: str) -> Callable[..., None]:
         op, run, thread, n_threads,
         q: int, out: int, keys: int, values: int, scratch: int, scratch_bytes: int, partials: int,
         n_head: int, n_head_kv: int, key_dim: int, value_dim: int, n_ctx: int, scale: float,
-        window: int, chunk: int, softcap: float, slopes: int, sinks: int,
+        window: int, ahead: int, chunk: int, softcap: float, slopes: int, sinks: int,
+        biases: int, far: int,
     ):  # fmt: skip
         n, position = load_i64(run + 8 * RUN_TOKENS), load_i64(run + 8 * RUN_POSITION)
         group = n_head // n_head_kv
@@ -513,6 +528,7 @@ def attending(kind: str) -> Callable[..., None]:
             first_token = position + first // group
             begin = first_seen(first_token, window, chunk) // STEP * STEP
             own_slopes = slopes + 4 * kv_head * group if slopes != 0 else 0
+            own_biases = biases + bias_bytes(far) * kv_head * group if biases != 0 else 0
             from_q, to = q + 4 * kv_head * group * key_dim, out + 4 * kv_head * group * value_dim
             for tile in range(first, last, most):
                 some = min(most, last - tile)
@@ -522,22 +538,24 @@ def attending(kind: str) -> Callable[..., None]:
                 records = merged if span == first_span else later
                 for i in range((last - first + most - 1) // most * most):
                     clear(records + record_bytes * i, padded)
-                end = min(SPAN * (span + 1), position + (last - 1) // group + 1)
+                end = position + min((last - 1) // group + 1 + ahead, n)
+                end = min(SPAN * (span + 1), end)
                 for start in range(max(SPAN * span, begin), end, STEP):
                     at = kv_head * (n_ctx // ROWS) + start // ROWS
                     k, v = keys + key_bytes * at, values + value_bytes * at
                     seen = position + 1 - start
                     for tile in range(first, last, most):
                         some = min(most, last - tile)
-                        if seen + (tile + some - 1) // group <= 0:
+                        if seen + (tile + some - 1) // group + ahead <= 0:
                             continue
                         step(some, tile, group, seen, k, key_bytes, key_dim, v, value_bytes,
                              padded, turned + 4 * key_dim * (tile - first),
                              records + record_bytes * (tile - first), scores, room,
-                             position, window, chunk, softcap, own_slopes)  # fmt: skip
+                             position, n, window, ahead, chunk, softcap,
+                             own_slopes, own_biases, far)  # fmt: skip
                 if span != first_span:
                     for row in range(first, last):
-                        if sees(position + row // group, span, window, chunk):
+                        if sees(position + row // group, span, window, ahead, chunk):
                             i = record_bytes * (row - first)
                             merge(merged + i, records + i, padded)
             done = n_spans
@@ -550,7 +568,7 @@ def attending(kind: str) -> Callable[..., None]:
                 for row in range(first, last):
                     record = merged + record_bytes * (row - first)
                     for span in range(1, n_spans if split else 1):
-                        if sees(position + row // group, span, window, chunk):
+                        if sees(position + row // group, span, window, ahead, chunk):
                             merge(record, record + record_bytes * whole * span, padded)
                     at = to + 4 * (row // group * out_row + row % group * value_dim)
                     head = kv_head * group + row % group

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
+Array = np.ndarray
+
 # The run block: what changes from one run to the next.
 RUN_TOKENS = 0  # tokens of this run
 RUN_OUTPUTS = 1  # the last so many of them are asked for logits
@@ -23,9 +27,8 @@ OP_KERNEL = 0  # address of its machine code
 OP_BARRIER = 1  # 1 if the next op needs what this one or its neighbours wrote
 OP_COUNTER = 2  # next piece of work to hand out
 FIRST_ARGUMENT = 4
-OP_WORDS = 24
+OP_WORDS = 32
 
-MOST_TOKENS = 256  # of a run: enough to keep the tiles full, few enough for the cache
 ROWS = 16  # weight rows that are interleaved, one per lane
 FLOAT_ROWS = 4  # weight rows that `matmul_float` takes at once
 PART = 32  # activations that share a scale
@@ -36,7 +39,6 @@ TILE_BYTES = 1024
 EXPERT_TOKENS = 8  # for each expert, from which on the tokens of a run are sorted by expert
 AMX_STEPS = 32  # tiles of inputs that are multiplied at once: 512 KB of activations
 AMX_GROUPS = 16  # groups of 16 rows of weights that are, where there are more inputs
-AMX_SUMS = AMX_GROUPS * MOST_TOKENS * 16 * 4  # before the unpacked weights in a thread's scratch
 AMX_SPAN = 256  # keys that attention by AMX handles at once: their scores fit the first cache
 AMX_BLOCK = 32  # query rows of one KV head that it handles at once
 AMX_ROWS = 512  # query rows that share the conversion of a span, at the most
@@ -95,9 +97,10 @@ def amx_tiles(format: str, width: int) -> int:
     return -(-width // PART) * AMX_TERMS.get(format, 1)
 
 
-def amx_scratch(format: str, width: int) -> int:
-    """Bytes that one thread needs to multiply weights of `width` inputs."""
-    return AMX_SUMS + 2 * TILE_BYTES * min(amx_tiles(format, width), AMX_STEPS)
+def amx_scratch(format: str, width: int, tokens: int) -> int:
+    """Bytes that one thread needs to multiply weights of `width` inputs: sums, then weights."""
+    sums = AMX_GROUPS * TILE_BYTES * 2 * -(-tokens // 32)
+    return sums + 2 * TILE_BYTES * min(amx_tiles(format, width), AMX_STEPS)
 
 
 def order_slots(pairs: int, n_expert: int, align: int) -> int:
@@ -115,6 +118,11 @@ def amx_attention_scratch(key_dim: int, value_dim: int) -> int:
     tiles = 2 * AMX_SPAN // ROWS + (AMX_ROWS + AMX_SPAN) // ROWS * key_tiles
     tiles += AMX_SPAN // PART * value_tiles
     return TILE_BYTES * tiles + AMX_ROWS * record_bytes(value_dim)
+
+
+def padded_biases(biases: Array) -> Array:
+    """Biases (n_head, 2 * far + 1) by distance, 16 more on both sides that are as the last one."""
+    return np.pad(biases, ((0, 0), (16, 16)), "edge")
 
 
 def padded_values(value_dim: int) -> int:

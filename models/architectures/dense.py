@@ -5,7 +5,9 @@ ERNIE 4.5 and PaddleOCR-VL, arXiv:2510.14528; EXAONE 3, arXiv:2408.03541; Hunyua
 arXiv:2403.17297; Maincoder; Ministral 3, which may also be a mixture; Nanbeige, which may go
 through its layers more than once; OpenELM, arXiv:2404.14619; openPangu; Qwen 1, arXiv:2309.16609;
 the language models of Qwen2-VL, arXiv:2409.12191, and Qwen3-VL, arXiv:2511.21631; Seed-OSS;
-SmolLM3; XVERSE.
+SmolLM3; XVERSE. Dream, arXiv:2508.15487, and LLaDA, arXiv:2502.09992, read a text as a whole and
+write by diffusion; EuroBERT, arXiv:2503.05500, and Llamas made to embed, arXiv:2404.05961, do so
+to make vectors.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dataclasses import dataclass, replace
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.attention import NORMS, HeadNorms, NoNorms, RowNorms
-from vatra.models.config import by_architecture, count, flag, integers, number
+from vatra.models.config import by_architecture, count, flag, integers, must_be, number
 from vatra.models.decoder import Ends, ExpertDecoder
 from vatra.models.feed_forward import Experts, Gated, Plain
 from vatra.models.plan import Array, Plan, Tensor
@@ -50,17 +52,23 @@ class Style:
     by_size: bool = False  # the number of layers says how positions are known
     feed_forward: str = "gated"
     block: str = ""  # one of BLOCKS, if its tensors are not quite those of others
+    causal: bool = True  # tokens see those before them, not the whole text
+    embeds: bool = False  # what is made are vectors, not logits
 
 
 STYLES = {
     "arcee": Style(True, feed_forward="relu2"),
     "baichuan": Style(True, by_size=True),
     "cogvlm": Style(turn="as ever"),
+    "dream": Style(causal=False),
     "ernie4_5": Style(True, block="unbiased"),
+    "eurobert": Style(causal=False, embeds=True),
     "exaone": Style(),
     "hunyuan-dense": Style(norm="head", norm_first=False, axes="in a row"),
     "hunyuan_vl": Style(norm="head", norm_first=False, axes="in a row"),
     "internlm2": Style(True),
+    "llada": Style(True, causal=False),
+    "llama-embed": Style(True, feed_forward="experts", causal=False, embeds=True),
     "maincoder": Style(True, norm="head", norm_first=False),
     "mistral3": Style(True, feed_forward="experts"),
     "nanbeige": Style(True),
@@ -87,6 +95,7 @@ class Styled:
 class Config(ExpertDecoder, Styled):
     """The metadata keys below the architecture's name."""
 
+    causal: bool = must_be("attention.causal", lambda c: c["style"].causal)
     n_expert_used: int = count(  # files of dense models may count one expert
         "expert_used_count",
         default=0,
@@ -224,7 +233,14 @@ def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
     c = config.read(Config, checkpoint)
     w = weights.read(Weights, checkpoint, c)
     each = positions(c, w, n_ctx or c.n_ctx_train)
-    plan = Plan(checkpoint.architecture, c.n_vocab, c.n_ctx_train, leftovers=w.leftovers)
+    plan = Plan(
+        checkpoint.architecture,
+        c.n_vocab,
+        c.n_ctx_train,
+        causal=c.causal,
+        embeds=c.style.embeds,
+        leftovers=w.leftovers,
+    )
     x = embed(plan, w.token_embd)  # (n_embd,)
     for loop in range(c.n_loop):
         if loop and not c.skips_norm:
@@ -232,5 +248,6 @@ def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
         for i, tensors in plan.layers(w.blk):
             x = block(x, tensors, c, each[i])  # (n_embd,)
     x = rms_norm(select_outputs(x), w.output_norm, c.eps)  # (n_embd,)
-    linear(x, w.output, name="logits")  # (n_vocab,)
+    if not c.style.embeds:
+        linear(x, w.output, name="logits")  # (n_vocab,)
     return plan

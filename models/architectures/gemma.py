@@ -1,7 +1,8 @@
 """Gemma 1 to 3: scaled embeddings, GELU gates, and from the second on windows and norms after.
 
 Gemma, arXiv:2403.08295; Gemma 2, with soft-capped scores and logits, arXiv:2408.00118; Gemma 3,
-with normed heads and two rotations, arXiv:2503.19786.
+with normed heads and two rotations, arXiv:2503.19786. EmbeddingGemma is a third that reads a text
+as a whole and makes vectors, arXiv:2509.20354.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
-from vatra.models.config import by_architecture, count, number, pattern
+from vatra.models.config import by_architecture, count, must_be, number, pattern
 from vatra.models.decoder import Decoder, Ends
 from vatra.models.feed_forward import Gated
 from vatra.models.plan import Plan, Tensor
@@ -40,12 +41,14 @@ class Style:
     capped: tuple[float, float] = (0.0, 0.0)  # scores and logits
     first: bool = False  # it knows neither windows nor caps, whatever a file says
     broad: int = 0  # layers of the size whose heads are narrower than n_embd / n_head
+    embeds: bool = False  # tokens see the whole text, and what is made of them are vectors
 
 
 STYLES = {
     "gemma": Style(first=True),
     "gemma2": Style(window=4096, period=2, capped=(50.0, 30.0), broad=46),
     "gemma3": Style(period=6, base=10000.0, broad=62),
+    "gemma-embedding": Style(period=6, base=10000.0, embeds=True),
 }
 
 
@@ -60,6 +63,7 @@ class Styled:
 class Config(Decoder, Styled):
     """The metadata keys below the architecture's name."""
 
+    causal: bool = must_be("attention.causal", lambda c: not c["style"].embeds)
     window: int = count("attention.sliding_window", default=lambda c: c["style"].window, at_least=0)
     windowed: tuple[bool, ...] = pattern(
         "attention.sliding_window_pattern", default=lambda c: c["style"].period
@@ -112,7 +116,7 @@ class Weights(Ends):
     """All tensors of the file."""
 
     blk: tuple[Block, ...] = blocks(Block)
-    leftovers: tuple[str, ...] = unused("dense_2.*", "dense_3.*")  # of embedding models
+    leftovers: tuple[str, ...] = unused("dense_2.*", "dense_3.*")  # for the vectors of whole texts
 
 
 def normed(x: Tensor, w: Vector | None, eps: float) -> Tensor:
@@ -139,11 +143,19 @@ def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
     far = rotation(c.n_rot, c.scaling, interleaved=False)
     near_scaling = replace(c.scaling, base=c.window_base, kind=c.near_kind)
     near = rotation(c.n_rot, near_scaling, interleaved=False)
-    plan = Plan(checkpoint.architecture, c.n_vocab, c.n_ctx_train, leftovers=w.leftovers)
+    plan = Plan(
+        checkpoint.architecture,
+        c.n_vocab,
+        c.n_ctx_train,
+        causal=c.causal,
+        embeds=c.style.embeds,
+        leftovers=w.leftovers,
+    )
     x = scale(embed(plan, w.token_embd), c.n_embd**0.5)  # (n_embd,)
     for i, tensors in plan.layers(w.blk):
         windowed = c.window > 0 and c.windowed[i] and not c.style.first
         x = block(x, tensors, c, near if windowed else far, c.window if windowed else None)
     x = rms_norm(select_outputs(x), w.output_norm, c.eps)  # (n_embd,)
-    softcap(linear(x, w.output, name="output"), c.caps[1], name="logits")  # (n_vocab,)
+    if not c.style.embeds:
+        softcap(linear(x, w.output, name="output"), c.caps[1], name="logits")  # (n_vocab,)
     return plan

@@ -3,7 +3,8 @@
 Qwen 1.5 and 2 MoE, arXiv:2407.10671; DeepSeekMoE (first with a shared expert), arXiv:2401.06066,
 and the language model of DeepSeek-OCR, arXiv:2510.18234; OLMoE, arXiv:2409.02060; Ling and Ring
 (bailingmoe), arXiv:2503.05139, arXiv:2510.22115; dots.llm1, arXiv:2506.05767; ERNIE 4.5; Hunyuan
-A13B and Hy 3; MiniMax M2. Leading layers are often dense; q and k may be normed, in heads or whole.
+A13B and Hy 3; MiniMax M2; LLaDA-MoE, arXiv:2509.24389, and RND1, which read a text as a whole and
+write by diffusion. Leading layers are often dense; q and k may be normed, in heads or whole.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.attention import NORMS, HeadNorms, NoNorms, RowNorms
-from vatra.models.config import by_architecture, count
+from vatra.models.config import by_architecture, count, must_be
 from vatra.models.decoder import Ends, ExpertDecoder
 from vatra.models.feed_forward import Gated, Mixture
 from vatra.models.plan import Plan, Tensor
@@ -41,6 +42,7 @@ class Style:
     by: str = "softmax"
     normalise: bool = False
     split_ff: bool = False  # feed_forward_length is that of all experts of a token together
+    causal: bool = True  # tokens see those before them, not the whole text
 
 
 STYLES = {
@@ -52,9 +54,11 @@ STYLES = {
     "ernie4_5-moe": Style(True, normalise=True),
     "hunyuan-moe": Style(False, "head", norm_first=False, normalise=True),
     "hy_v3": Style(False, "head", by="sigmoid", split_ff=True),
+    "llada-moe": Style(False, "head", split_ff=True, causal=False),
     "minimax-m2": Style(False, "row", by="sigmoid", normalise=True),
     "olmoe": Style(False, "row"),
     "qwen2moe": Style(False, split_ff=True),
+    "rnd1": Style(False, "head", normalise=True, split_ff=True, causal=False),
 }
 
 
@@ -69,6 +73,7 @@ class Styled:
 class Config(ExpertDecoder, Styled):
     """The metadata keys below the architecture's name."""
 
+    causal: bool = must_be("attention.causal", lambda c: c["style"].causal)
     n_ff_exp: int = count(
         "expert_feed_forward_length",
         default=lambda c: c["n_ff"][0] // (c["n_expert_used"] if c["style"].split_ff else 1),
@@ -129,7 +134,9 @@ def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
     c = config.read(Config, checkpoint)
     w = weights.read(Weights, checkpoint, c)
     turn = rotation(c.n_rot, c.scaling, interleaved=c.style.interleaved)
-    plan = Plan(checkpoint.architecture, c.n_vocab, c.n_ctx_train, leftovers=w.leftovers)
+    plan = Plan(
+        checkpoint.architecture, c.n_vocab, c.n_ctx_train, causal=c.causal, leftovers=w.leftovers
+    )
     x = embed(plan, w.token_embd)  # (n_embd,)
     for _, tensors in plan.layers(w.blk):
         x = block(x, tensors, c, turn)  # (n_embd,)
