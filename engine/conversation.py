@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vatra.engine.generation import Steps, stop_strings
 from vatra.engine.sampling import Sampling
+from vatra.engine.session import Overflow
+from vatra.engine.speculation import Speculate
 from vatra.errors import UsageError
 
 if TYPE_CHECKING:
     from vatra.engine.model import Model
+    from vatra.formats.answers import Answer
     from vatra.formats.chat_template import ChatTemplate, Message
 
 
@@ -18,7 +22,13 @@ class Conversation:
     """A person's and a model's messages in turn; what was evaluated once is not evaluated again.
 
     `template` None is the model's own; `template_kwargs` are handed to it. `tools` are functions
-    that the model may call: see `Model.chat`.
+    that the model may call: see `Model.chat`. `speculate` is that of `Session.generate`.
+
+    A full context ends an answer, and a prompt longer than it raises ContextFull. With
+    `overflow="shift"` the model forgets the oldest turns instead, each a message of the person with
+    all that answered it, so that about half of the context is free again; `forgotten` messages
+    after the system message are then not told any more. Of a last turn that is too long by itself
+    the answer is forgotten, half of it at a time, but never what the person said.
     """
 
     def __init__(
@@ -28,7 +38,12 @@ class Conversation:
         template: ChatTemplate | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        speculate: Speculate = None,
+        overflow: Overflow = "stop",
     ) -> None:
+        if overflow not in ("stop", "shift"):
+            raise UsageError(f'overflow: got {overflow!r}, wanted "stop" or "shift"')
         self.model = model
         self.template = template or model.chat_template
         self.session = model.session()
@@ -38,6 +53,8 @@ class Conversation:
             self._beginning.append({"role": "system", "content": system})
         self._messages = list(self._beginning)
         self._answer: Steps | None = None
+        self._speculate, self._overflow = speculate, overflow
+        self.forgotten = 0
 
     @property
     def messages(self) -> list[Message]:
@@ -93,19 +110,64 @@ class Conversation:
         progress: Callable[[int, int], None] | None,
     ) -> Steps:
         messages = [*self.messages, *said]
-        ids, answer = self.model.chat_prompt(
-            messages, template=self.template, **{"tools": self._tools, **self._template_kwargs}
-        )
+        forgotten = self.forgotten
+        ids, answer = self._prompt(messages, forgotten)
+        n_tokens = len(ids)
+        if self._overflow == "shift" and n_tokens > self.session.n_ctx:
+            forgotten, ids, answer = self._shorter(messages, 0)
         stops = [*stop_strings(stop), *self.template.stop]
         if self._answer is not None:
             self._answer.close()
         self.session.sync(ids, progress)
-        steps = self.session.generate(sampling, max_tokens, stops, answer)
-        self._messages, self._answer = messages, steps
+        steps = self.session.generate(
+            sampling,
+            max_tokens,
+            stops,
+            answer,
+            speculate=self._speculate,
+            overflow=self._go_on if self._overflow == "shift" else "stop",
+            progress=progress,
+        )
+        steps.statistics.dropped_tokens = n_tokens - len(ids)
+        self._messages, self._answer, self.forgotten = messages, steps, forgotten
         return steps
+
+    def _prompt(self, messages: Sequence[Message], forgotten: int) -> tuple[list[int], Answer]:
+        """`Model.chat_prompt` of all messages but those that are forgotten."""
+        begin = len(self._beginning)
+        return self.model.chat_prompt(
+            [*messages[:begin], *messages[begin + forgotten :]],
+            template=self.template,
+            **{"tools": self._tools, **self._template_kwargs},
+        )
+
+    def _shorter(self, messages: Sequence[Message], n_answer: int) -> tuple[int, list[int], Answer]:
+        """How many messages to forget, that the rest and `n_answer` tokens take half the context.
+
+        With the tokens of the rest, and what reads an answer. The last turn is never forgotten.
+        """
+        begin = len(self._beginning)
+        turns = [i - begin for i, m in enumerate(messages) if i >= begin and m["role"] == "user"]
+        later = [first for first in turns if first >= self.forgotten]
+        most = self.session.n_ctx // 2 - n_answer
+        at = bisect(
+            later[:-1], False, key=lambda first: len(self._prompt(messages, first)[0]) <= most
+        )
+        return later[at], *self._prompt(messages, later[at])
+
+    def _go_on(self) -> list[int] | None:
+        """The tokens to go on with in the middle of an answer, None if there is no way."""
+        assert self._answer is not None
+        n_ctx, tokens = self.session.n_ctx, self._answer.tokens
+        forgotten, ids, _ = self._shorter(self._messages, len(tokens))
+        if len(ids) > n_ctx // 2:
+            return None
+        self.forgotten = forgotten
+        half = (n_ctx - len(ids)) // 2
+        return [*ids, *(tokens if len(tokens) <= half else tokens[len(tokens) - half :])]
 
     def clear(self) -> None:
         """Forget everything but the system message."""
         if self._answer is not None:
             self._answer.close()
-        self._messages, self._answer = list(self._beginning), None
+        self._messages, self._answer, self.forgotten = list(self._beginning), None, 0

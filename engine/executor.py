@@ -47,6 +47,7 @@ class State:
     memories: list[Array] = field(init=False)
     length: int = field(default=0, init=False)
     _marks: dict[int, list[Array]] = field(default_factory=dict, init=False, repr=False)
+    _passing: dict[int, list[Array]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.n_ctx < 1:
@@ -82,12 +83,20 @@ class State:
         values = sum(c.n_head_kv * (c.key_dim + c.value_dim) for c in caches)
         return values * np.dtype(_DTYPES[kv]).itemsize
 
-    def mark(self) -> None:
-        """Keep the memories as they are now, so that `rewind` can come back here; costs a copy."""
-        if self.memories:
-            self._marks[self.length] = [memory.copy() for memory in self.memories]
-            while len(self._marks) > MOST_MARKS:
-                del self._marks[min(self._marks)]
+    def mark(self, passing: bool = False) -> None:
+        """Keep the memories as they are now, so that `rewind` can come back here; costs a copy.
+
+        A `passing` mark lasts until the next passing one, and takes no other's place.
+        """
+        if not self.memories:
+            return
+        kept = {self.length: [memory.copy() for memory in self.memories]}
+        if passing:
+            self._passing = kept
+            return
+        self._marks |= kept
+        while len(self._marks) > MOST_MARKS:
+            del self._marks[min(self._marks)]
 
     def rewind(self, position: int) -> int:
         """The latest position up to `position` from which a run can go on; the next begins there.
@@ -97,10 +106,12 @@ class State:
         if not self.memories or position == self.length:
             return position
         self._forget_after(position)
-        back = max(self._marks, default=0)
-        for i, memory in enumerate(self.memories):
-            memory[...] = self._marks[back][i] if self._marks else 0.0
-        self.length = back
+        marks = self._passing | self._marks
+        back = max(marks, default=0)
+        if back != self.length:
+            for i, memory in enumerate(self.memories):
+                memory[...] = marks[back][i] if marks else 0.0
+            self.length = back
         return back
 
     @contextmanager
@@ -112,7 +123,10 @@ class State:
         self.length = position + n_tokens
 
     def _forget_after(self, position: int) -> None:
-        self._marks = {at: kept for at, kept in self._marks.items() if at <= position}
+        self._marks, self._passing = (
+            {at: kept for at, kept in marks.items() if at <= position}
+            for marks in (self._marks, self._passing)
+        )
 
     @property
     def nbytes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +20,9 @@ from vatra.errors import UsageError
 from vatra.formats.answers import Answer, Part, message
 
 if TYPE_CHECKING:
+    from vatra.engine.constraint import Form, Grammar
     from vatra.engine.session import Session
+    from vatra.engine.speculation import Speculation
     from vatra.formats.tool_calls import ToolCall
 
 FinishReason = Literal["stop", "length", "eog"]
@@ -31,10 +33,11 @@ class Step:
     """One token and the text it completes, which is often none and sometimes several characters.
 
     `logprob` is the natural logarithm of the token's probability before any filter. The last step
-    has a `finish_reason`: "eog" for a token that ends an answer, "stop" for a stop string, "length"
-    for the last token asked for or a full context. In a chat `reasoning` is text of the model's
-    thinking, and `tool_calls` are calls that this token completes; `text` has neither.
-    `top_logprobs` are the likeliest tokens, the likeliest first, as many as were asked for.
+    has a `finish_reason`: "eog" for a token that ends an answer, "stop" for a stop string or where
+    a grammar allows no more, "length" for the last token asked for or a full context. In a chat
+    `reasoning` is text of the model's thinking, and `tool_calls` are calls that this token
+    completes; `text` has neither. `top_logprobs` are the likeliest tokens, the likeliest first, as
+    many as were asked for.
     """
 
     token: int
@@ -56,6 +59,9 @@ class Statistics:
     generated_tokens: int = 0
     generated_s: float = 0.0
     first_token_s: float = 0.0  # from the beginning of the prompt to the first token
+    proposed_tokens: int = 0  # that were evaluated before it was known whether they are chosen
+    accepted_tokens: int = 0  # of them
+    dropped_tokens: int = 0  # forgotten, since the context was full
 
     @property
     def prompt_tokens_per_s(self) -> float:
@@ -116,8 +122,9 @@ class Steps(Iterator[Step]):
 
     `text` is all text so far, `tokens` all tokens, `finish_reason` why it ended (None while it goes
     on, and for good if it was closed), `seed` the random seed in use. `answer` tells thinking and
-    tool calls from the text: `reasoning` and `tool_calls` are those so far. Ending early, by
-    `close` or an exception, leaves the session as it was after the last evaluated token.
+    tool calls from the text: `reasoning` and `tool_calls` are those so far. `shorter` gives the
+    text to go on with when the context is full, None to end. Ending early, by `close` or an
+    exception, leaves the session as it was after the last evaluated token.
     """
 
     def __init__(
@@ -127,7 +134,12 @@ class Steps(Iterator[Step]):
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         answer: Answer | None = None,
+        *,
         logprobs: int = 0,
+        grammar: Grammar | None = None,
+        speculation: Speculation | None = None,
+        shorter: Callable[[], Sequence[int] | None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         if max_tokens is not None and (
             isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 0
@@ -152,7 +164,17 @@ class Steps(Iterator[Step]):
         self._answer = answer or Answer()
         if stop:
             _ = session.model.tokenizer  # without it no text is ever found: it says why
+        self._form: Form | None = None
+        if grammar is not None:
+            from vatra.engine.constraint import Form
+
+            self._form = Form(grammar, self._answer, model)
         self._left = max_tokens
+        self._speculation = speculation
+        if speculation is not None:
+            speculation.begin(session.timeline)
+        self._shorter, self._progress = shorter, progress
+        self._following: Sequence[int] | None = None  # the text to go on with, if not all of it
         self._turn = session.begin_answer()
         self.closed = max_tokens == 0  # no further step comes
 
@@ -179,17 +201,29 @@ class Steps(Iterator[Step]):
             raise StopIteration
         started = time.perf_counter()
         session = self._session
-        logits = session.logits_for(self._turn)
-        token = self._sampler.sample(logits)
+        if self._following is not None:
+            session.go_on(self._turn, self._following, self._progress)
+            self._following = None
+            if self._speculation is not None:
+                self._speculation.begin(session.timeline)
+        if self._speculation is None:
+            logits = session.logits_for(self._turn)
+        else:
+            logits = self._speculation.logits_for(session, self._turn, self._left)
+        token = self._sampler.sample(logits if self._form is None else self._form.narrowed(logits))
         log_sum = log_sum_exp(logits)
         logprob = log_probability(logits, token, log_sum)
         top = alternatives(logits, self._n_alternatives, log_sum, self._tokenizer)
         self._sampler.accept(token)
+        if self._form is not None:
+            self._form.accept(token)
         session.choose(token)
+        if self._speculation is not None:
+            self._speculation.chosen(token)
         self.tokens.append(token)
 
         reason: FinishReason | None = None
-        text = ""
+        text, stopped = "", False
         parts: list[Part] = []
         if token in self._eog:
             reason = "eog"
@@ -198,11 +232,13 @@ class Steps(Iterator[Step]):
             text, stopped = self._stops.push(_content(parts))
             if self._left is not None:
                 self._left -= 1
-            if stopped:
+            if stopped or (self._form is not None and self._form.is_complete):
                 reason = "stop"
-            elif self._left == 0 or session.is_full:
+            elif self._left == 0:
                 reason = "length"
-        if reason in ("eog", "length"):
+            elif session.is_full:
+                reason = self._shorten()
+        if reason in ("eog", "length") or (reason == "stop" and not stopped):
             # Half a character at the end may still complete a stop string with what was held.
             last = self._last_parts()
             parts = [*parts, *last]
@@ -219,6 +255,14 @@ class Steps(Iterator[Step]):
     def close(self) -> None:
         """End the answer here; what was held back of its text is dropped."""
         self.closed = True
+
+    def _shorten(self) -> FinishReason | None:
+        """Find out what to go on with now that the context is full."""
+        text = self._following = None if self._shorter is None else self._shorter()
+        if text is None:
+            return "length"
+        self.statistics.dropped_tokens += len(self._session.timeline) - len(text)
+        return None
 
     def _parts_of(self, token: int) -> list[Part]:
         if self._tokenizer is None or self._stream is None:

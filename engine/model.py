@@ -30,12 +30,14 @@ from vatra.engine.logprobs import (
 )
 from vatra.engine.requirements import Requirements, bytes_per_token, requirements
 from vatra.engine.sampling import Sampling, not_honoured
-from vatra.engine.session import CHUNK, ContextFull, Session
+from vatra.engine.session import CHUNK, ContextFull, Overflow, Session
+from vatra.engine.speculation import Speculate
 from vatra.errors import OutOfMemory, UnsupportedFile, UsageError
 from vatra.formats import gguf, shelf, tokenizer
 from vatra.formats.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from vatra.engine.constraint import Grammar
     from vatra.formats.answers import Answer
     from vatra.formats.chat_template import ChatTemplate, Message, Segment
     from vatra.formats.checkpoint import Checkpoint
@@ -379,19 +381,33 @@ class Model:
         sampling: Sampling | None = None,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
+        *,
         logprobs: int = 0,
+        grammar: Grammar | None = None,
+        speculate: Speculate = None,
+        overflow: Overflow = "stop",
+        keep: int | None = None,
         **values: Any,
     ) -> Steps:
         """The continuation of `prompt`, text or token ids, in a session of its own.
 
-        `logprobs` alternatives come with each step. `values` are fields of Sampling, such as
-        temperature=0.
+        `logprobs`, `grammar`, `speculate`, `overflow` and `keep` are those of `Session.generate`;
+        `values` are fields of Sampling, such as temperature=0.
         """
         sampling = self._sampling(sampling, values)
         ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
         session = self.session()
         session.sync(ids)
-        return session.generate(sampling, max_tokens, stop, logprobs=logprobs)
+        return session.generate(
+            sampling,
+            max_tokens,
+            stop,
+            logprobs=logprobs,
+            grammar=grammar,
+            speculate=speculate,
+            overflow=overflow,
+            keep=keep,
+        )
 
     def chat(
         self,
@@ -404,14 +420,16 @@ class Model:
         template: ChatTemplate | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
         logprobs: int = 0,
+        grammar: Grammar | None = None,
+        speculate: Speculate = None,
         **values: Any,
     ) -> Steps:
         """The answer to `messages`, each with a "role" and "content".
 
         `tools` are functions that the model may call, as JSON schemas such as {"type": "function",
         "function": {"name": ..., "parameters": ...}}: the calls are `tool_calls` of the steps. What
-        the last call has in common with this one is not evaluated again. `logprobs` alternatives
-        come with each step. `values` are fields of Sampling.
+        the last call has in common with this one is not evaluated again. `logprobs`, `grammar` and
+        `speculate` are those of `Session.generate`; `values` are fields of Sampling.
         """
         sampling = self._sampling(sampling, values)
         template = template or self.chat_template
@@ -422,7 +440,15 @@ class Model:
             session = self._chat if self._chat is not None and not busy else self.session()
             session.sync(ids)
             stops = [*stop_strings(stop), *template.stop]
-            steps = session.generate(sampling, max_tokens, stops, answer, logprobs)
+            steps = session.generate(
+                sampling,
+                max_tokens,
+                stops,
+                answer,
+                logprobs=logprobs,
+                grammar=grammar,
+                speculate=speculate,
+            )
             if not busy:
                 self._chat, self._chat_steps = session, steps
         return steps

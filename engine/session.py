@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from itertools import pairwise, takewhile
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from vatra.engine import numerics
 from vatra.engine.generation import Statistics, Steps
 from vatra.engine.sampling import Sampling
+from vatra.engine.speculation import Speculate, Speculation, proposer
 from vatra.errors import UsageError
 
 if TYPE_CHECKING:
+    from vatra.engine.constraint import Grammar
+    from vatra.engine.executor import Outputs
     from vatra.engine.model import Model
     from vatra.formats.answers import Answer
 
@@ -22,6 +25,10 @@ Array = np.ndarray
 
 CHUNK = 256  # tokens evaluated at once: enough for matrix-matrix speed, few enough to interrupt
 TAIL = 16  # tokens: templates end a prompt with fewer that differ once it is part of a longer text
+AGAIN = 8  # tokens that are evaluated again together with the next one, at the most
+
+
+Overflow = Literal["stop", "shift"]
 
 
 class ContextFull(UsageError):
@@ -38,9 +45,10 @@ class ContextFull(UsageError):
 class Session:
     """One mutable timeline over an unchanging model; not for two threads at once.
 
-    `ids` are the tokens that have been evaluated. The last token of an answer is chosen but not yet
-    evaluated; `timeline` has it too. A model with memories of all tokens so far can only go on from
-    where they are, or from marks: one at the end of each prompt, and one shortly before.
+    `ids` are the tokens that have been evaluated. The last token of an answer is mostly chosen but
+    not yet evaluated; `timeline` has it too. A model with memories of all tokens so far can only go
+    on from where they are, or from marks: one at the end of each prompt, one shortly before, and
+    one before the latest proposals.
     """
 
     def __init__(self, model: Model, n_ctx: int | None = None, chunk: int = CHUNK) -> None:
@@ -52,6 +60,8 @@ class Session:
         self._chosen: int | None = None
         self._logits: Array | None = None  # (n_vocab,) after the last of _ids
         self._prompt: tuple[int, Array] | None = None  # tokens of the last prompt, logits after it
+        self._ahead: list[tuple[int, Array]] = []  # proposed tokens after _ids, logits after each
+        self._speculation: tuple[Speculate, Speculation] | None = None
         self._turn = 0
 
     @property
@@ -79,6 +89,16 @@ class Session:
         """Whether no further token can be evaluated."""
         return self.position >= self.n_ctx
 
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether the logits after all of `timeline` are there."""
+        return self._chosen is None and self._logits is not None
+
+    @property
+    def missing(self) -> int:
+        """How many of `ids` must be evaluated again, as memories went back to a mark."""
+        return self.position - self.state.rewind(self.position)
+
     def sync(
         self, ids: Iterable[int], progress: Callable[[int, int], None] | None = None
     ) -> Statistics:
@@ -88,18 +108,39 @@ class Session:
         with the chunks that are done. Raises ContextFull, or UsageError for an id that is none.
         """
         wanted = self._checked(ids)
+        self._turn += 1
+        self.statistics = Statistics()
+        self._read(wanted, self.statistics, progress)
+        return self.statistics
+
+    def go_on(
+        self,
+        turn: int,
+        ids: Iterable[int],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Make `ids` the whole text, of which answer number `turn` is the end; see `sync`."""
+        self._check_turn(turn)
+        self._read(self._checked(ids), Statistics(), progress)
+
+    def _read(
+        self,
+        wanted: list[int],
+        statistics: Statistics,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
         common = _common(self._ids, wanted)
         logits = self._logits_after(common)
         if common == len(wanted) and logits is None:
             common = max(common - 1, 0)  # the logits of the last token are needed again
-        self._turn += 1
         self._chosen = self._logits = None
+        self._ahead = []
         reused = self.state.rewind(common)
         del self._ids[reused:]
         self._logits = logits if reused == len(wanted) else None
         if self._prompt is not None and self._prompt[0] > reused:
             self._prompt = None
-        self.statistics = Statistics(reused_tokens=reused)
+        statistics.reused_tokens = reused
         started = time.perf_counter()
         try:
             tail = max(len(wanted) - TAIL, reused)
@@ -107,16 +148,15 @@ class Session:
                 if begin == tail:
                     self.state.mark()
                 self._evaluate(wanted[begin:end], last=end == len(wanted))
-                self.statistics.prompt_tokens += end - begin
+                statistics.prompt_tokens += end - begin
                 if end == len(wanted):
                     self.state.mark()
                 if progress is not None:
                     progress(self.position, len(wanted))
         finally:
-            self.statistics.prompt_s = time.perf_counter() - started
+            statistics.prompt_s = time.perf_counter() - started
         if self._logits is not None:
             self._prompt = self.position, self._logits
-        return self.statistics
 
     def _logits_after(self, n_tokens: int) -> Array | None:
         """(n_vocab,) after the first `n_tokens` of `ids`, if they are still there."""
@@ -137,66 +177,149 @@ class Session:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         answer: Answer | None = None,
+        *,
         logprobs: int = 0,
+        grammar: Grammar | None = None,
+        speculate: Speculate = None,
+        overflow: Overflow | Callable[[], Sequence[int] | None] = "stop",
+        keep: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Steps:
         """The continuation of what is there, a step at a time.
 
         `sampling` None is what the model recommends. `stop` strings are not part of the text.
-        `answer` tells thinking and tool calls from it. `logprobs` alternatives come with each step.
-        Only the latest answer of a session can go on.
+        `answer` tells thinking and tool calls from it. Only the latest answer of a session can go
+        on. `logprobs` alternatives come with each step. The content of the answer is what `grammar`
+        allows. `speculate` is "lookup", a `Draft` or another `Proposer`: the tokens are the same,
+        and may come faster.
+
+        A full context ends the answer, but with `overflow="shift"` the older half of all behind the
+        first `keep` tokens is forgotten, what is left is read again as `progress` tells, and the
+        answer goes on. `keep` None is the token that begins every text, if there is one. A function
+        in the place of "shift" says which tokens to go on with, or None to end.
         """
         if not self._ids and self._chosen is None:
             raise UsageError("there is no text to continue: sync at least one token first")
         sampling = self.model.sampling if sampling is None else sampling
-        return Steps(self, sampling, max_tokens, stop, answer, logprobs)
+        shorter = self._shift(overflow, keep) if isinstance(overflow, str) else overflow
+        speculation = self._speculate(speculate)
+        return Steps(
+            self,
+            sampling,
+            max_tokens,
+            stop,
+            answer,
+            logprobs=logprobs,
+            grammar=grammar,
+            speculation=speculation,
+            shorter=shorter,
+            progress=progress,
+        )
+
+    def _speculate(self, speculate: Speculate) -> Speculation | None:
+        """What decides on proposals, with all that it has learned in earlier answers."""
+        if speculate is None:
+            return None
+        if self._speculation is None or self._speculation[0] != speculate:
+            source = proposer(speculate, self.model)
+            made = Speculation(source, self.model.plan.n_vocab, self.n_ctx)
+            self._speculation = speculate, made
+        return self._speculation[1]
+
+    def _shift(self, overflow: str, keep: int | None) -> Callable[[], list[int]] | None:
+        """What gives the tokens to go on with when the context is full."""
+        if overflow not in ("stop", "shift"):
+            raise UsageError(f'overflow: got {overflow!r}, wanted "stop" or "shift"')
+        if keep is None:
+            tokenizer = self.model.tokenizer_or_none
+            begins = tokenizer is not None and self.timeline[0] == tokenizer.bos_id
+            keep = int(begins and self.n_ctx > 1)
+        if isinstance(keep, bool) or not isinstance(keep, int) or not 0 <= keep <= self.n_ctx // 2:
+            half = f"an integer from 0 to {self.n_ctx // 2}, half of the context"
+            raise UsageError(f"keep: got {keep!r}, wanted {half}")
+        if overflow == "stop":
+            return None
+        kept = keep
+
+        def shorter() -> list[int]:
+            text = self.timeline
+            return [*text[:kept], *text[kept + (len(text) - kept + 1) // 2 :]]
+
+        return shorter
 
     def begin_answer(self) -> int:
         """The number of a new answer; older ones can not go on. Counts its tokens from zero."""
         self._turn += 1
         self.statistics.generated_tokens = 0
         self.statistics.generated_s = 0.0
+        self.statistics.proposed_tokens = self.statistics.accepted_tokens = 0
         return self._turn
 
-    def logits_for(self, turn: int) -> Array:
+    def logits_for(self, turn: int, proposed: Sequence[int] = ()) -> Array:
         """Logits (n_vocab,) after all of `timeline`, which is evaluated as far as it is not.
 
-        Raises UsageError if `turn` is not the latest answer, ContextFull if there is no room.
+        If it must be, `proposed` tokens are evaluated with it: those of them that are chosen next
+        need no evaluation. Raises UsageError if `turn` is not the latest answer, ContextFull if
+        there is no room.
         """
-        if turn != self._turn:
-            raise UsageError(
-                "this answer can not go on: its session has been used for another text"
-            )
+        self._check_turn(turn)
         if self._chosen is None and self._logits is None:  # an evaluation was interrupted
             self._chosen = self._ids[-1]
             del self._ids[-1]
         if self._chosen is not None:
-            if self.is_full:
-                raise ContextFull(self.position + 1, self.n_ctx)
-            self._evaluate([self._chosen])
+            n_tokens = self.position + 1 + len(proposed)
+            if n_tokens > self.n_ctx:
+                raise ContextFull(n_tokens, self.n_ctx)
+            self._evaluate([self._chosen], proposed=proposed)
+            self.statistics.proposed_tokens += len(proposed)
         assert self._logits is not None
         return self._logits
 
+    def _check_turn(self, turn: int) -> None:
+        if turn != self._turn:
+            raise UsageError(
+                "this answer can not go on: its session has been used for another text"
+            )
+
     def choose(self, token: int) -> None:
         """Make `token` the next of the timeline."""
-        self._chosen = token
-
-    def _evaluate(self, tokens: list[int], last: bool = True) -> None:
-        """Evaluate `tokens` after `ids`; nothing is counted as read unless all of them are."""
+        if not self._ahead or self._ahead[0][0] != token:
+            self._chosen = token
+            return
+        _, logits = self._ahead.pop(0)
+        # In this order an interrupt between any two of them leaves a state that was true once.
         self._logits = None
-        # Only after an interrupted run are some of `ids` missing in the memories.
-        for begin in range(self.state.rewind(self.position), self.position, self._chunk):
-            missing = self._ids[begin : begin + self._chunk]
-            self.model.run(self.state, np.asarray(missing, np.int32), begin, "none")
-        ids = np.asarray(tokens, np.int32)
-        found = self.model.run(self.state, ids, self.position, "last" if last else "none")
+        self._ids.append(token)
+        self._logits = logits
+        self.statistics.accepted_tokens += 1
+
+    def _evaluate(self, tokens: list[int], last: bool = True, proposed: Sequence[int] = ()) -> None:
+        """Evaluate `tokens` after `ids`; nothing is counted as read unless all of them are."""
+        self._logits, self._ahead = None, []
+        first = self.position - self.missing
+        if len(tokens) > 1 or self.position - first > AGAIN:
+            for begin in range(first, self.position, self._chunk):
+                self._run(self._ids[begin : begin + self._chunk], begin, "none")
+            first = self.position
+        if proposed:
+            self.state.mark(passing=True)
+        outputs: Outputs = "all" if proposed else "last" if last else "none"
+        found = self._run([*self._ids[first:], *tokens, *proposed], first, outputs)
+        n = len(found) - len(proposed)  # of logits up to those after the last of `tokens`
         if last:
-            numerics.check_finite(found, self.model, [*self._ids, *tokens])
-        # A copy: the executor may use the memory again.
-        logits = np.array(found[-1]) if last else None
+            numerics.check_finite(found[n - 1 : n], self.model, [*self._ids, *tokens])
+        # Copies: the executor may use the memory again.
+        logits = np.array(found[n - 1]) if last else None
+        ahead = zip(proposed, np.array(found[n:]), strict=True)
         # In this order an interrupt between any two of them leaves a state that was true once.
         self._chosen = None
         self._ids += tokens
+        # What is not finite is found again, and to blame, if that token is chosen.
+        self._ahead = list(takewhile(lambda one: np.isfinite(one[1]).all(), ahead))
         self._logits = logits
+
+    def _run(self, tokens: list[int], position: int, outputs: Outputs) -> Array:
+        return self.model.run(self.state, np.asarray(tokens, np.int32), position, outputs)
 
     def _checked(self, ids: Iterable[int]) -> list[int]:
         array = np.asarray(ids if isinstance(ids, (np.ndarray, list, tuple)) else list(ids))

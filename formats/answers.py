@@ -71,6 +71,20 @@ class Answer:
         if syntax.opened is not None and _opens(syntax.opened.begin, prompt):
             self._block, self._joined = syntax.opened, False
 
+    @property
+    def in_content(self) -> bool:
+        """Whether what is written next is content, as far as can be told."""
+        if self._block is None:
+            return not self._patterns.has_content
+        return self._block.kind == "content"
+
+    def opens_thinking(self, text: str) -> bool:
+        """Whether an answer that begins with `text` begins by thinking."""
+        first = self._patterns.first
+        found = first.fullmatch(text) if first else None
+        block = self._patterns.block_of(found) if found else None
+        return block is not None and block.kind == "reasoning"
+
     def push(self, text: str, control: bool = False) -> list[Part]:
         """What is certain now; `control`: the text is that of a control token."""
         self._held += text
@@ -216,6 +230,11 @@ class _Patterns:
     anywhere: Any
     ends: Mapping[Block, Any]
     blocks: tuple[Block, ...]
+
+    @property
+    def has_content(self) -> bool:
+        """Whether content is marked as well, and not just what is left."""
+        return any(block.kind == "content" for block in self.blocks)
 
     def block_of(self, found: Any) -> Block | None:
         """The block that a match begins; None where it is of what is not shown."""

@@ -296,7 +296,9 @@ class Scripted(Model):
             def sync(self, ids: list[int], progress: Any = None) -> None:
                 model.prompts.append("".join(map(chr, ids)))
 
-            def generate(self, sampling: Any, max_tokens: Any, stop: Any, answer: Any) -> Any:
+            def generate(
+                self, sampling: Any, max_tokens: Any, stop: Any, answer: Any, **_: Any
+            ) -> Any:
                 said: Any = ScriptedSession(
                     [m.encode() for m in MARKER.findall(model.answers.pop(0))]
                 )

@@ -459,9 +459,9 @@ def test_another_text(common: int) -> None:
 def test_another_text_as_long_as_the_last_prompt() -> None:
     session, executor = remembering(chunk=8)
     session.sync(PROMPT)
-    wanted = [30] * 50
+    wanted = [30] * (40 + TAIL)  # with a mark after 40, where the last prompt ended
     with pytest.raises(KeyboardInterrupt):
-        session.sync(wanted, progress=lambda done, _: interrupt() if done >= 40 else None)
+        session.sync(wanted, progress=lambda done, _: interrupt() if done >= 48 else None)
     session.sync(wanted[:40])
     assert tokens(session, 3) == greedy(executor, wanted[:40], 3)
 
