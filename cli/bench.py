@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +17,7 @@ from vatra.errors import UsageError
 
 if TYPE_CHECKING:
     from vatra.engine.executor import Executor
-    from vatra.models.plan import Plan
+    from vatra.models.plan import KVCache, Plan
 
 SEED = 1  # of the random tokens that stand for a prompt
 
@@ -88,8 +90,8 @@ def command(
             speeds.append(_measure(executor, kv.value, prompt_tokens, decode_tokens))
         limit = bandwidth.measure(n_threads)
     prefill, decode = median(s[0] for s in speeds), median(s[1] for s in speeds)
-    kv_bytes = executor.kv_bytes_per_token(loaded.plan, kv.value)  # type: ignore[arg-type]
-    per_token = bytes_per_token(loaded.plan, kv_bytes, prompt_tokens + decode_tokens / 2)
+    kept = partial(executor.state_class.bytes_per_token, kv=kv.value)
+    per_token = bytes_per_token(loaded.plan, kept, prompt_tokens + decode_tokens / 2)
     result = Result(
         model=path.name,
         architecture=loaded.plan.architecture,
@@ -127,9 +129,9 @@ def card(r: Result) -> str:
     )
 
 
-def bytes_per_token(plan: Plan, kv_bytes: int, position: float) -> int:
-    """Bytes of weights, and of KV cache at `kv_bytes` a token, that a token at `position` reads."""
-    from vatra.models.plan import Embed, ExpertLinear, Linear
+def bytes_per_token(plan: Plan, kept: Callable[[KVCache], int], position: float) -> int:
+    """Bytes of weights, and of KV caches of `kept` bytes a token, that one at `position` reads."""
+    from vatra.models.plan import Attention, Embed, ExpertLinear, Linear
 
     total = 0.0
     for op in plan.ops:
@@ -139,7 +141,9 @@ def bytes_per_token(plan: Plan, kv_bytes: int, position: float) -> int:
             total += op.weight.nbytes * op.experts.width / op.weight.shape[0]
         elif isinstance(op, Embed):
             total += op.weight.nbytes / op.weight.n_rows
-    return round(total + position * kv_bytes)
+        elif isinstance(op, Attention):
+            total += min(position, op.cache.window or position) * kept(op.cache)
+    return round(total)
 
 
 def _measure(executor: Executor, kv: str, n_prompt: int, n_decode: int) -> tuple[float, float]:

@@ -25,6 +25,7 @@ class KVFormat(StrEnum):
     f16 = "f16"
     f32 = "f32"
     q8_0 = "q8_0"
+    q4_0 = "q4_0"
 
 
 Model = Annotated[
@@ -57,7 +58,7 @@ Context = Annotated[
 ]
 KV = Annotated[
     KVFormat,
-    typer.Option("--kv", help="Precision of the KV cache; q8_0 takes half of f16, and rounds."),
+    typer.Option("--kv", help="Precision of the KV cache: q8_0 takes half of f16, q4_0 a quarter."),
 ]
 Executor = Annotated[
     Backend, typer.Option("--backend", help="Compiled kernels, or plain NumPy to compare with.")

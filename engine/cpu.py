@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,7 +37,12 @@ from vatra.quant import FORMATS, by_name
 from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
-_DTYPES: dict[KVType, type[np.generic]] = {"f16": np.float16, "f32": np.float32, "q8_0": np.uint8}
+_FLOATS: dict[KVType, type[np.generic]] = {"f16": np.float16, "f32": np.float32}
+
+
+def padded(positions: int) -> int:
+    """Positions in whole steps of attention."""
+    return -(-positions // layout.STEP) * layout.STEP
 
 
 @dataclass(eq=False)
@@ -46,35 +51,38 @@ class CpuState(State):
 
     def allocate(self) -> None:
         """See `State.allocate`; `partials` is what `attend` needs for this context."""
-        self.padded = -(-self.n_ctx // layout.STEP) * layout.STEP
-        plan, dtype = self.executor.plan, _DTYPES[self.kv]
-        shapes = [self._shapes(cache) for cache in plan.caches]
+        plan, dtype = self.executor.plan, _FLOATS.get(self.kv, np.uint8)
+        shapes = [self._shapes(*both) for both in zip(plan.caches, self.capacities, strict=True)]
         self.keys = [zeros(keys, dtype) for keys, _ in shapes]
         self.values = [zeros(values, dtype) for _, values in shapes]
         sizes = [
             layout.attention_partials(
-                op.q.shape[0], op.cache.n_head_kv, op.cache.value_dim, self.padded
+                op.q.shape[0], op.cache.n_head_kv, op.cache.value_dim, self.n_ctx
             )
             for op in plan.ops
             if isinstance(op, Attention)
         ]
         self.partials = [zeros((max(sizes, default=0),), np.uint8)]
 
-    def _shapes(self, cache: KVCache) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        heads, key_dim = cache.n_head_kv, cache.key_dim
-        groups = self.padded // layout.ROWS
-        if self.kv == "q8_0":
-            key_bytes, value_bytes = layout.kv_bytes(self.kv, key_dim, cache.value_dim)
+    def _shapes(self, cache: KVCache, capacity: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        heads, key_dim, groups = cache.n_head_kv, cache.key_dim, padded(capacity) // layout.ROWS
+        if self.kv not in _FLOATS:
+            key_bytes, value_bytes = layout.kv_bytes(self.kv, key_dim, cache.own_value_dim)
             return (heads, groups, key_bytes), (heads, groups, value_bytes)
-        blocks = layout.padded_values(cache.value_dim) // layout.PART
+        blocks = layout.padded_values(cache.own_value_dim) // layout.PART
         values = heads, groups, blocks, layout.ROWS, layout.PART
         return (heads, groups, key_dim, layout.ROWS), values
 
     @staticmethod
-    def bytes_per_token(caches: list[KVCache], kv: KVType) -> int:
+    def capacity(cache: KVCache, n_ctx: int) -> int:
+        """See `State.capacity`: those that the kernels read lie in a ring."""
+        return layout.kv_capacity(n_ctx, cache.window)
+
+    @staticmethod
+    def bytes_per_token(cache: KVCache, kv: KVType) -> int:
         """See `State.bytes_per_token`."""
-        sizes = (c.n_head_kv * sum(layout.kv_bytes(kv, c.key_dim, c.value_dim)) for c in caches)
-        return sum(sizes) // layout.ROWS
+        sizes = layout.kv_bytes(kv, cache.key_dim, cache.own_value_dim)
+        return cache.n_head_kv * sum(sizes) // layout.ROWS
 
     partials: list[Array] = field(init=False, repr=False)
     room: Room = field(init=False, repr=False)  # that the tables are of
@@ -104,6 +112,8 @@ class CpuExecutor:
     unless there is AMX: it multiplies runs of many tokens in bf16, which is nearer to float32.
     """
 
+    state_class: ClassVar[type[State]] = CpuState
+
     def __init__(self, plan: Plan, threads: int | None = None, kv: KVType = "f16") -> None:
         self.plan = plan
         self.n_threads = thread_count(threads)
@@ -122,11 +132,6 @@ class CpuExecutor:
         placed = _matrices(plan)
         rest = [weight for weight in plan.weights() if weight not in placed]  # only looked up
         return sum(map(placed_bytes, placed)) + sum(weight.nbytes for weight in rest)
-
-    @staticmethod
-    def kv_bytes_per_token(plan: Plan, kv: KVType) -> int:
-        """See `Executor.kv_bytes_per_token`."""
-        return CpuState.bytes_per_token(plan.caches, kv)
 
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> CpuState:
         """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs."""
@@ -160,8 +165,8 @@ class CpuExecutor:
                     arguments[name] = value
             for name, (side, cache) in step.caches.items():
                 arguments[name] = getattr(state, side)[cache].ctypes.data
-            if "n_ctx" in arguments:
-                arguments["n_ctx"] = state.padded
+            if "capacity" in arguments:
+                arguments["capacity"] = padded(state.capacities[step.caches["keys"][1]])
             table[i] = op_row(kernels[step.kernel.format(kv=kv)], **arguments)
         table[:, OP_BARRIER] = barriers(steps)
         return table

@@ -6,26 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
-from typing import Literal, Protocol, get_args
+from typing import ClassVar, Literal, Protocol, get_args
 
 import numpy as np
 
+from vatra.engine.kernels.layout import first_read
 from vatra.errors import OutOfMemory, UsageError
 from vatra.models.plan import KVCache, Plan
 
 Array = np.ndarray
-KVType = Literal["f16", "f32", "q8_0"]
+KVType = Literal["f16", "f32", "q8_0", "q4_0"]
 Outputs = Literal["all", "last", "none", "hidden"]
 
 MOST_MARKS = 4  # of one state
 BROKEN = -1  # the `length` of a state whose run was interrupted
 _CACHE_LINE = 64  # bytes
 KV_TYPES = get_args(KVType)
-# q8_0, whose 32 values share a scale, is rounded when it is stored, and kept as what that means
+# q8_0 and q4_0, whose 32 values share a scale, are rounded when stored, and kept as they then are
 _DTYPES: dict[KVType, type[np.floating]] = {
     "f16": np.float16,
     "f32": np.float32,
     "q8_0": np.float32,
+    "q4_0": np.float32,
 }
 
 
@@ -33,10 +35,12 @@ _DTYPES: dict[KVType, type[np.floating]] = {
 class State:
     """What is kept of one sequence of up to `n_ctx` tokens. Only its own executor can run it.
 
-    `keys[i]` is (n_head_kv, n_ctx, key_dim) and `values[i]` (n_head_kv, n_ctx, value_dim) for the
-    plan's i-th cache. A run at a position overwrites from there on: truncating is running again
-    from an earlier position. `memories[i]` is what the plan's i-th recurrent op has made of all
-    `length` tokens: a run goes on from there, or from where `rewind` has gone back to.
+    `keys[i]` is (n_head_kv, n_ctx, key_dim) and `values[i]` (n_head_kv, n_ctx, own_value_dim) for
+    the plan's i-th cache; other executors keep them in an order of their own, and no more positions
+    than `capacities[i]`. A run at a position overwrites from there on: truncating is running again
+    from an earlier position, as far as `rewind` can go back. `memories[i]` is what the plan's i-th
+    recurrent op has made of all `length` tokens: a run goes on from there, or from where `rewind`
+    has gone back to.
     """
 
     executor: Executor
@@ -46,6 +50,7 @@ class State:
     values: list[Array] = field(init=False)
     memories: list[Array] = field(init=False)
     length: int = field(default=0, init=False)
+    reached: int = field(default=0, init=False)  # the end of the longest text since it was empty
     _marks: dict[int, list[Array]] = field(default_factory=dict, init=False, repr=False)
     _passing: dict[int, list[Array]] = field(default_factory=dict, init=False, repr=False)
 
@@ -61,11 +66,12 @@ class State:
                 f"{most} positions, and knows no others"
             )
         caches = self.executor.plan.caches
+        self.capacities = [self.capacity(cache, self.n_ctx) for cache in caches]
         try:
             self.allocate()
             self.memories = [zeros(m.shape, np.float32) for m in self.executor.plan.memories]
         except (MemoryError, OverflowError, ValueError) as error:
-            needed = self.bytes_per_token(caches, self.kv) * self.n_ctx
+            needed = self.kv_bytes(caches, self.kv, self.n_ctx)
             raise OutOfMemory(
                 f"a context of {self.n_ctx} tokens needs {needed / 2**20:.0f} MiB of KV cache, "
                 "which this machine cannot give; ask for a shorter context"
@@ -75,13 +81,23 @@ class State:
         """Make `keys` and `values`."""
         dtype, caches = _DTYPES[self.kv], self.executor.plan.caches
         self.keys = [zeros((c.n_head_kv, self.n_ctx, c.key_dim), dtype) for c in caches]
-        self.values = [zeros((c.n_head_kv, self.n_ctx, c.value_dim), dtype) for c in caches]
+        self.values = [zeros((c.n_head_kv, self.n_ctx, c.own_value_dim), dtype) for c in caches]
 
     @staticmethod
-    def bytes_per_token(caches: list[KVCache], kv: KVType) -> int:
-        """KV memory that one token of context costs."""
-        values = sum(c.n_head_kv * (c.key_dim + c.value_dim) for c in caches)
+    def capacity(cache: KVCache, n_ctx: int) -> int:
+        """Positions of a context that `cache` keeps at once."""
+        return n_ctx
+
+    @staticmethod
+    def bytes_per_token(cache: KVCache, kv: KVType) -> int:
+        """Memory that one position of `cache` takes."""
+        values = cache.n_head_kv * (cache.key_dim + cache.own_value_dim)
         return values * np.dtype(_DTYPES[kv]).itemsize
+
+    @classmethod
+    def kv_bytes(cls, caches: list[KVCache], kv: KVType, n_ctx: int) -> int:
+        """Memory that `caches` take for a context of `n_ctx` tokens."""
+        return sum(cls.capacity(c, n_ctx) * cls.bytes_per_token(c, kv) for c in caches)
 
     def mark(self, passing: bool = False) -> None:
         """Keep the memories as they are now, so that `rewind` can come back here; costs a copy.
@@ -101,24 +117,35 @@ class State:
     def rewind(self, position: int) -> int:
         """The latest position up to `position` from which a run can go on; the next begins there.
 
-        Where there are memories that is `length`, a mark, or the beginning.
+        Where there are memories that is `length`, a mark, or the beginning; where a cache keeps
+        fewer positions than the context has, and no longer those needed, the beginning.
         """
-        if not self.memories or position == self.length:
-            return position
-        self._forget_after(position)
-        marks = self._passing | self._marks
-        back = max(marks, default=0)
-        if back != self.length:
+        back, marks = position, self._passing | self._marks
+        if self.memories and position != self.length:
+            self._forget_after(position)
+            marks = self._passing | self._marks
+            back = max(marks, default=0)
+        if not self.holds(back):
+            back = 0
+        if self.memories and back != self.length:
             for i, memory in enumerate(self.memories):
-                memory[...] = marks[back][i] if marks else 0.0
+                memory[...] = marks[back][i] if back in marks else 0.0
             self.length = back
         return back
+
+    def holds(self, position: int) -> bool:
+        """Whether the caches still have all that a token at `position` reads of those before it."""
+        return position == 0 or all(
+            cache.window is None or first_read(position, cache.window) >= self.reached - capacity
+            for cache, capacity in zip(self.executor.plan.caches, self.capacities, strict=True)
+        )
 
     @contextmanager
     def running(self, position: int, n_tokens: int) -> Iterator[None]:
         """Around a run: what it leaves when it is interrupted is no state to go on from."""
         self._forget_after(position)
         self.length = BROKEN
+        self.reached = max(self.reached if position else 0, position + n_tokens)
         yield
         self.length = position + n_tokens
 
@@ -144,17 +171,14 @@ def zeros(shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
 class Executor(Protocol):
     """Runs a plan. One executor serves any number of states, one run at a time."""
 
+    state_class: ClassVar[type[State]]  # what `new_state` makes
+
     @property
     def plan(self) -> Plan: ...
 
     @staticmethod
     def weight_bytes(plan: Plan) -> int:
         """Bytes of memory that the weights of `plan` will take, as this executor keeps them."""
-        ...
-
-    @staticmethod
-    def kv_bytes_per_token(plan: Plan, kv: KVType) -> int:
-        """Bytes of KV cache that one token of context costs, as this executor keeps it."""
         ...
 
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> State:
@@ -196,6 +220,11 @@ def checked(
         )
     if position and not executor.plan.causal:
         raise UsageError(f"position {position}: this model reads a text as a whole, from 0")
+    if not state.holds(position):
+        raise UsageError(
+            f"position {position}: of layers that read a window of positions alone, those are no "
+            "longer there; go on from where `rewind` goes back to"
+        )
     if outputs not in get_args(Outputs):
         raise UsageError(f"outputs {outputs!r} is not known, wanted all, last, none or hidden")
     return np.ascontiguousarray(tokens, np.int32)

@@ -538,15 +538,16 @@ def _attention(low: Lowering, op: Attention) -> None:
     # what belongs to a state, as places below the arena, so that `attend` waits for `store`
     memory, partials = Place(-1 - cache, 1), Place(-1 - n_caches, 1)
     sides = {"keys": ("keys", cache), "values": ("values", cache), "partials": ("partials", 0)}
-    shape: dict[str, Any] = {"key_dim": key_dim, "value_dim": value_dim, "n_ctx": 0}
-    if op.k is not None and op.v is not None:
+    shape: dict[str, Any] = {"key_dim": key_dim, "value_dim": value_dim, "capacity": 0}
+    if op.k is not None:
+        new = {"k": op.k} if op.v is None else {"k": op.k, "v": op.v}
         low.step(
             "attention:store,{kv}",
-            {"k": op.k, "v": op.v},
+            {**new},
             {"": memory, "partials": partials},
             sides,
             n_head=n_head_kv,
-            **shape,
+            **shape | {"value_dim": op.cache.own_value_dim} | ({} if op.v else {"v": 0}),
         )
     low.new(op.out)
     shape |= {"n_head": n_head, "n_head_kv": n_head_kv, "scale": op.scale}
@@ -564,10 +565,11 @@ def _attention(low: Lowering, op: Attention) -> None:
         "far": 0 if op.biases is None else op.biases.shape[1] // 2,
     }
     many = processor().matrix_tiles
+    in_keys = ",in_keys" if op.cache.in_keys else ""
     scratch_bytes = layout.attention_scratch(n_head // n_head_kv, key_dim, value_dim)
     scratch = low.arena.take(scratch_bytes * low.n_threads)
     low.step(
-        "attention:attend,{kv}",
+        "attention:attend,{kv}" + in_keys,
         {"q": op.q, "": memory},
         {"out": op.out, "scratch": scratch, "partials": partials},
         sides,
@@ -580,7 +582,7 @@ def _attention(low: Lowering, op: Attention) -> None:
         scratch_bytes = layout.amx_attention_scratch(key_dim, value_dim)
         scratch = low.arena.take(scratch_bytes * low.n_threads)
         low.step(
-            "amx_attention:{kv}",
+            "amx_attention:{kv}" + in_keys,
             {"q": op.q, "": memory},
             {"out": op.out, "scratch": scratch},
             {side: sides[side] for side in ("keys", "values")},

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from itertools import pairwise
 from types import TracebackType
@@ -28,7 +29,7 @@ from vatra.engine.logprobs import (
     log_sum_exp,
     text_of,
 )
-from vatra.engine.requirements import Requirements, bytes_per_token, requirements
+from vatra.engine.requirements import Requirements, grows_by, requirements
 from vatra.engine.sampling import Sampling, not_honoured
 from vatra.engine.session import CHUNK, ContextFull, Overflow, Session
 from vatra.engine.speculation import Speculate
@@ -70,7 +71,7 @@ def load(
     `path` may also be a name that `vatra list` shows, or a part of one that means no other.
     `backend` is "cpu" (compiled kernels) or "reference" (numpy); `ctx` the tokens of context, by
     default what the file says as far as memory allows; `kv` the precision of the KV cache: "f16",
-    "f32", or "q8_0", which takes little more than half of f16. Raises MissingFile, BadFile,
+    "f32", "q8_0" (53 % of f16's memory) or "q4_0" (28 %). Raises MissingFile, BadFile,
     UnsupportedFile, OutOfMemory with what is needed and there, or UsageError.
     """
     if backend not in BACKENDS:
@@ -103,8 +104,8 @@ def _open(
     executor_class = getattr(import_module(module), name)
     if not plan.causal:  # a layer's keys and values are of one run, and free again after it
         kv = "f32"
-    per_token = bytes_per_token(plan, executor_class, kv)
-    chosen = choose_ctx(plan.n_ctx_train, per_token, ctx, memory.available())
+    growth = partial(grows_by, plan, executor_class, kv)
+    chosen = choose_ctx(plan.n_ctx_train, growth, ctx, memory.available())
     n_ctx = int(chosen.value)
     check_memory(requirements(plan, executor_class, n_ctx, kv))
     if ctx is None and n_ctx != plan.n_ctx_train:
@@ -124,18 +125,22 @@ def _open(
 
 
 def choose_ctx(
-    trained: int, per_token: int, asked: int | None, available: memory.Available | None
+    trained: int,
+    kv_bytes: Callable[[int], int],
+    asked: int | None,
+    available: memory.Available | None,
 ) -> Choice:
-    """The tokens of context to use, for a KV cache of `per_token` bytes a token."""
+    """The tokens of context to use, for a KV cache of `kv_bytes(n)` bytes for n tokens."""
     if asked is not None:
         return Choice("ctx", str(asked), "as asked for")
     n_ctx, reason = trained, "what the file says"
     if n_ctx > MOST_CTX_UNASKED:
         n_ctx = MOST_CTX_UNASKED
         reason = f"the file says {trained}, more than {n_ctx} only if asked for"
-    if available is not None and per_token:
-        affordable = available.n_bytes // SHARE_OF_MEMORY // per_token
-        if affordable < n_ctx:
+    if available is not None:
+        allowed = available.n_bytes // SHARE_OF_MEMORY
+        if kv_bytes(n_ctx) > allowed:
+            affordable = bisect_right(range(n_ctx), allowed, key=kv_bytes) - 1
             n_ctx = min(n_ctx, max(affordable, LEAST_CTX_UNASKED))
             share = f"1/{SHARE_OF_MEMORY} of the {memory.mebibytes(available.n_bytes)}"
             reason = f"the file says {trained}; its KV cache may take {share} {available.reason}"

@@ -1,8 +1,9 @@
 """The reference executor: numpy float32, one operation at a time.
 
 It is the oracle that every other executor is compared with, the fallback for what has no kernel,
-and the debugger's view of a model: a hook on any named tensor sees its values. A q8_0 KV cache is
-rounded as the CPU executor rounds it, to the same values.
+and the debugger's view of a model: a hook on any named tensor sees its values. A KV cache of
+q8_0 or q4_0 is rounded as the CPU executor rounds it, to the same values, and so are the queries;
+every one keeps all positions.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from collections.abc import Callable
 from difflib import get_close_matches
 from math import pi, sqrt
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from vatra.engine.kernels.layout import LEAST_PEAK, PART
 from vatra.errors import UsageError
 from vatra.models import plan as ops
 from vatra.models.plan import Op, Plan, Tensor
+from vatra.quant import by_name
 from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
@@ -33,6 +36,8 @@ class ReferenceExecutor:
 
     `cache_weights` keeps matrices decoded; by default for models below 512 MiB decoded.
     """
+
+    state_class: ClassVar[type[State]] = State
 
     def __init__(
         self,
@@ -53,11 +58,6 @@ class ReferenceExecutor:
         """See `Executor.weight_bytes`."""
         decoded = _decoded_bytes(plan)
         return sum(w.nbytes for w in plan.weights()) + (decoded if decoded < CACHE_BYTES else 0)
-
-    @staticmethod
-    def kv_bytes_per_token(plan: Plan, kv: KVType) -> int:
-        """See `Executor.kv_bytes_per_token`."""
-        return State.bytes_per_token(plan.caches, kv)
 
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> State:
         """See `Executor.new_state`."""
@@ -200,12 +200,14 @@ def _attention(run: _Run, op: ops.Attention) -> tuple[Array]:
         run.positions[-1] + 1,
     )
     keys, values = run.state.keys[i][:, :end], run.state.values[i][:, :end]
-    if op.k is not None and op.v is not None:
-        k, v = (run.values[t].swapaxes(0, 1) for t in (op.k, op.v))
-        if run.state.kv == "q8_0":
-            k, v = rounded_q8_0(k), rounded_q8_0(v)
-        keys[:, start:], values[:, start:] = k, v
+    for side, new in ((keys, op.k), (values, op.v)):
+        if new is not None:
+            side[:, start:] = rounded(run.values[new].swapaxes(0, 1), run.state.kv)
+    if op.cache.in_keys:
+        values = keys[..., : op.cache.value_dim]
     n_head, n, n_kv = len(q), len(run.positions), len(keys)
+    if run.state.kv in ("q8_0", "q4_0"):
+        q = rounded(q, "q8_0", np.float32)
     q = q.reshape(n_kv, n_head // n_kv * n, -1)  # the query heads of a KV head, one after another
     scores = (q @ keys.astype(np.float32).swapaxes(1, 2)).reshape(n_head, n, end)
     scores *= np.float32(op.scale)
@@ -252,7 +254,7 @@ def _scores_of_all(run: _Run, op: ops.TopPositions | ops.TopBlocks) -> Array:
     i = run.executor.plan.caches.index(op.cache)
     start, end = run.positions[0], run.positions[-1] + 1
     keys = run.state.keys[i][:, :end]
-    keys[:, start:] = rounded_q8_0(k) if run.state.kv == "q8_0" else k
+    keys[:, start:] = rounded(k, run.state.kv)
     scores: Array = q @ keys[0].astype(np.float32).T
     return scores
 
@@ -285,17 +287,24 @@ def _top_blocks(run: _Run, op: ops.TopBlocks) -> tuple[Array]:
     return (_best(scores, op.out.shape[1]),)
 
 
-def rounded_q8_0(x: Array) -> Array:
-    """float32 (..., dim) as bytes times a half, max|x| / 127, for each `PART` of them."""
+def rounded(x: Array, kv: KVType, scales: type[np.floating] = np.float16) -> Array:
+    """float32 (..., dim) as codes and scales, one for each `PART`, if a KV cache is of such a kind.
+
+    `scales` is what q8_0's, which are max|x| / 127, are rounded to.
+    """
+    if kv in ("f16", "f32"):
+        return x
     dim = x.shape[-1]
-    parts = np.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, -dim % PART),)).reshape(
-        *x.shape[:-1], -1, PART
-    )
-    peak = np.abs(parts).max(-1, keepdims=True)
-    factor = np.where(peak > LEAST_PEAK, np.float32(127) / np.maximum(peak, LEAST_PEAK), 0)
-    scale = (peak / np.float32(127)).astype(np.float16).astype(np.float32)
-    out: Array = (np.rint(parts * factor) * scale).reshape(*x.shape[:-1], -1)
-    return out[..., :dim]
+    parts = np.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, -dim % PART),))
+    parts = parts.reshape(*x.shape[:-1], -1, PART)
+    if kv == "q8_0":
+        peak = np.abs(parts).max(-1, keepdims=True)
+        factor = np.where(peak > LEAST_PEAK, np.float32(127) / np.maximum(peak, LEAST_PEAK), 0)
+        made = np.rint(parts * factor) * (peak / np.float32(127)).astype(scales).astype(np.float32)
+    else:
+        kind = by_name(kv)
+        made = kind.decode(kind.encode(parts.reshape(-1, PART)))
+    return made.reshape(*x.shape[:-1], -1)[..., :dim]
 
 
 def _softmax(x: Array) -> Array:

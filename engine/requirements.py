@@ -44,13 +44,13 @@ class Requirements:
         return f"{mebibytes(self.total)}: {listed}"
 
 
-def bytes_per_token(plan: Plan, executor: type[Executor], kv: KVType) -> int:
-    """Bytes that one more token of context costs: its keys and values.
+def grows_by(plan: Plan, executor: type[Executor], kv: KVType, n_ctx: int) -> int:
+    """Bytes that a context of `n_ctx` tokens costs: keys and values.
 
-    Where all tokens of a text are evaluated at once, its activations too.
+    Where all tokens of a text are evaluated at once, their activations too.
     """
-    activations = 0 if plan.causal else _activations(plan, 1)
-    return executor.kv_bytes_per_token(plan, kv) + activations
+    activations = 0 if plan.causal else _activations(plan, n_ctx)
+    return executor.state_class.kv_bytes(plan.caches, kv, n_ctx) + activations
 
 
 def _activations(plan: Plan, tokens: int) -> int:
@@ -62,7 +62,7 @@ def requirements(plan: Plan, executor: type[Executor], n_ctx: int, kv: KVType) -
     return Requirements(
         n_ctx=n_ctx,
         weights=executor.weight_bytes(plan),
-        kv_cache=executor.kv_bytes_per_token(plan, kv) * n_ctx,
+        kv_cache=executor.state_class.kv_bytes(plan.caches, kv, n_ctx),
         memories=4 * sum(prod(memory.shape) for memory in plan.memories),
         activations=_activations(plan, TOKENS if plan.causal else max(n_ctx, TOKENS)),
     )

@@ -440,14 +440,20 @@ store_f16 = verb(VOID, address, f32)(
         b, at, b.extract_element(_float_to_half(b, _splat(b, v)), ir.Constant(I32, 0))
     )
 )
-# one float32 rounded to nearest even, as a signed byte
-store_f32_as_i8 = verb(VOID, address, f32)(
-    lambda b, at, v: _store(b, at, b.fptosi(_call(b, "llvm.rint.f32", F32, v), I8))
-)
 # 16 int32 as 16 bytes, the low byte of each
 store_i32s_as_i8 = verb(VOID, address, i32s)(
     lambda b, at, v: _store(b, at, b.trunc(v, ir.VectorType(I8, LANES)))
 )
+
+
+@verb(VOID, address, i32s)
+def store_quads(b: Any, at: Any, v: Any) -> None:
+    """16 int32 as 16 bytes, the low byte of each: four of them, and the next four 64 bytes on."""
+    quads = b.bitcast(b.trunc(v, ir.VectorType(I8, LANES)), ir.VectorType(I32, 4))
+    for j in range(4):
+        quad = b.extract_element(quads, ir.Constant(I32, j))
+        _store(b, b.add(at, ir.Constant(I64, 64 * j)), quad)
+
 
 # the first n of 16; the rest is zero, and their memory is not touched
 load_some_f32s = verb(f32s, address, i64)(lambda b, at, n: _load_some(b, at, n, F32))
@@ -502,6 +508,7 @@ to_f32s = verb(f32s, i32s)(lambda b, x: b.sitofp(x, f32s.ir))
 to_i32s = verb(i32s, f32s)(
     lambda b, x: b.fptosi(_call(b, f"llvm.rint.v{LANES}f32", f32s.ir, x), i32s.ir)
 )
+truncated = verb(i32s, f32s)(lambda b, x: b.fptosi(x, i32s.ir))
 as_i8s = verb(i8s, i32s)(lambda b, x: b.bitcast(x, i8s.ir))
 as_i32s = verb(i32s, i8s)(lambda b, x: b.bitcast(x, i32s.ir))
 as_f32s = verb(f32s, i32s)(lambda b, x: b.bitcast(x, f32s.ir))

@@ -73,7 +73,9 @@ class Reading:
     growth: float = 0.0
     every: int = 0
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, sinks: Vector | None = None) -> Tensor:
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor | int, sinks: Vector | None = None
+    ) -> Tensor:
         """(n_head, value_dim)"""
         q = position_scale(q, self.every, self.growth) if self.growth else q
         if self.chosen is not None:
@@ -142,7 +144,7 @@ class Folded:
         still, turned = split(q, self.n_still, q.shape[1] - self.n_still)  # (n_head, ...)
         still = head_linear(still, self.attn_k_b)  # (n_head, n_lora_kv)
         q = concat(still, rope(turned, read.turn))  # (n_head, n_lora_kv + n_rot)
-        a = read(q, concat(latent, k_turned), latent, sinks)  # (n_head, n_lora_kv)
+        a = read(q, concat(latent, k_turned), latent.width, sinks)  # (n_head, n_lora_kv)
         return head_linear(a, self.attn_v_b)  # (n_head, head_value_dim)
 
 

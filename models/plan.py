@@ -50,7 +50,8 @@ class KVCache:
     """What one attention layer remembers of every token: a key and a value per KV head.
 
     With a `window` no token reads further back than that many tokens, itself included. What only
-    chooses positions has keys alone: a value_dim of 0.
+    chooses positions has keys alone: a value_dim of 0. Values that are `in_keys` are not kept
+    apart: they are the first value_dim values of the keys.
     """
 
     name: str
@@ -58,6 +59,12 @@ class KVCache:
     key_dim: int
     value_dim: int
     window: int | None = None
+    in_keys: bool = False
+
+    @property
+    def own_value_dim(self) -> int:
+        """Values of a head that are kept beside its keys."""
+        return 0 if self.in_keys else self.value_dim
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,13 +173,14 @@ class Attention(Op):
     """Append k, v to `cache`, then softmax(scale * q k^T) v over all positions up to each token's.
 
     q is (n_head, key_dim), k (n_head_kv, key_dim), v (n_head_kv, value_dim); query head h reads
-    KV head h // (n_head // n_head_kv). Without k and v the cache is another layer's, already
-    written. A token at position p reads the positions from p - window + 1 if the cache has a
-    window, and from p // chunk * chunk if `chunk`. If not `causal` it reads those after p as well,
-    all of its run, or as far as `reach` positions before and after p; the cache is then free for
-    another layer. Scores become softcap * tanh(score / softcap) if there is a `softcap`;
-    -slopes[h] * |key's position - p| is added to them (ALiBi, Press et al. 2021, arXiv:2108.12409),
-    and biases[h, key's position - p + far], from `far` on the same (T5, Raffel et al. 2019,
+    KV head h // (n_head // n_head_kv). Without v the values are in the keys; without k as well the
+    cache is another layer's, already written. A token at position p reads the positions from
+    p - window + 1 if the cache has a window, and from p // chunk * chunk if `chunk`. If not
+    `causal` it reads those after p as well, all of its run, or as far as `reach` positions before
+    and after p; the cache is then free for another layer. Scores become
+    softcap * tanh(score / softcap) if there is a `softcap`; -slopes[h] * |key's position - p| is
+    added to them (ALiBi, Press et al. 2021, arXiv:2108.12409), and
+    biases[h, key's position - p + far], from `far` on the same (T5, Raffel et al. 2019,
     arXiv:1910.10683); each head's `sinks` value stands as one more score with no value.
     """
 

@@ -113,7 +113,7 @@ def position_scale(x: Tensor, every: int, slope: float, offset: int = 0) -> Tens
 def attention(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
+    v: Tensor | int,
     scale: float,
     *,
     window: int | None = None,
@@ -125,30 +125,44 @@ def attention(
 ) -> Tensor:
     """(n_head, value_dim): softmax(scale * q k^T) v over this token and all before it.
 
-    In a plan that is not causal over all tokens, or half of a `window` on each side. For the
-    options see `plan.Attention`.
+    A number as v says that values are the first so many of each key. In a plan that is not causal
+    over all tokens, or half of a `window` on each side. For the options see `plan.Attention`.
     """
-    plan, (n_head, key_dim), (n_head_kv, value_dim) = q.plan, q.shape, v.shape
-    _check(k.shape == (n_head_kv, key_dim), "attention", f"q {q.shape}, k {k.shape}, v {v.shape}")
-    _check(plan.causal or chunk is None, "attention", "chunks of what is not causal")
-    out = _out("attention", (n_head, value_dim), q, k, v)
-    reach = None if plan.causal or not window else window // 2
-    sizes = n_head_kv, key_dim, value_dim
-    cache = KVCache(out.name, *sizes, (window or chunk) if plan.causal else None)
-    if not plan.causal:  # once a layer has read its keys and values, nobody else will
-        free = (c for c in plan.caches if (c.n_head_kv, c.key_dim, c.value_dim) == sizes)
-        cache = next(free, cache)
-    if cache not in plan.caches:
-        plan.caches.append(cache)
+    causal = q.plan.causal
+    _check(causal or chunk is None, "attention", "chunks of what is not causal")
+    out, values, cache = _remembered(q, k, v, (window or chunk) if causal else None)
+    reach = None if causal or not window else window // 2
     return _attention(
-        out, q, k, v, cache, scale, chunk, softcap, slopes, sinks, reach=reach, biases=biases
+        out, q, k, values, cache, scale, chunk, softcap, slopes, sinks, reach=reach, biases=biases
     )
+
+
+def _remembered(
+    q: Tensor, k: Tensor, v: Tensor | int, window: int | None = None
+) -> tuple[Tensor, Tensor | None, KVCache]:
+    """What attention makes, the values it is given, and where they are kept.
+
+    In a plan that is not causal nobody else reads what a layer has stored: equal ones share.
+    """
+    n_head_kv, value_dim = (k.shape[0], v) if isinstance(v, int) else v.shape
+    fits = k.shape == (n_head_kv, q.shape[1]) and (not isinstance(v, int) or 0 < v <= k.shape[1])
+    _check(fits, "attention", f"q {q.shape}, k {k.shape}, v {v if isinstance(v, int) else v.shape}")
+    values = None if isinstance(v, int) else v
+    out = _out("attention", (q.shape[0], value_dim), q, k, *([] if values is None else [values]))
+    cache = KVCache(out.name, n_head_kv, q.shape[1], value_dim, window, in_keys=values is None)
+    caches, sizes = q.plan.caches, (cache.n_head_kv, cache.key_dim, cache.value_dim)
+    if not q.plan.causal:
+        alike = (c for c in caches if (c.n_head_kv, c.key_dim, c.value_dim) == sizes)
+        cache = next(alike, cache)
+    if cache not in caches:
+        caches.append(cache)
+    return out, values, cache
 
 
 def sparse_attention(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
+    v: Tensor | int,
     scale: float,
     chosen: Tensor,
     *,
@@ -156,16 +170,16 @@ def sparse_attention(
     sinks: Vector | None = None,
 ) -> Tensor:
     """(n_head, value_dim): attention to `chosen` positions alone; see `plan.SparseAttention`."""
-    (n_head, key_dim), (n_head_kv, value_dim) = q.shape, v.shape
-    _check(k.shape == (n_head_kv, key_dim), "attention", f"q {q.shape}, k {k.shape}, v {v.shape}")
     groups = chosen.shape[0]
-    _check(chosen.ids and n_head_kv % groups == 0, chosen.name, f"{n_head_kv} heads in {groups}")
-    out = _out("attention", (n_head, value_dim), q, k, v)
-    cache = KVCache(out.name, n_head_kv, key_dim, value_dim)
-    q.plan.caches.append(cache)
+    fits = chosen.ids and k.shape[0] % groups == 0
+    _check(fits, chosen.name, f"{k.shape[0]} heads in {groups}")
+    out, values, cache = _remembered(q, k, v)
     extra = None if sinks is None else sinks.data
-    made = ops.SparseAttention(out, q, k, v, cache, scale, sinks=extra, chosen=chosen, block=block)
-    return q.plan.record(made)
+    return q.plan.record(
+        ops.SparseAttention(
+            out, q, k, values, cache, scale, sinks=extra, chosen=chosen, block=block
+        )
+    )
 
 
 def top_positions(q: Tensor, k: Tensor, weights: Tensor, most: int) -> Tensor:

@@ -207,7 +207,7 @@ def test_a_file_without_a_known_tokenizer(shared: Path) -> None:
     ("given", "message"),
     [
         ({"backend": "gpu"}, "backend: got 'gpu', wanted cpu or reference"),
-        ({"kv": "q4_0"}, "kv: got 'q4_0', wanted f16 or f32 or q8_0"),
+        ({"kv": "q4"}, "kv: got 'q4', wanted f16 or f32 or q8_0 or q4_0"),
         ({"threads": 0}, "threads: got 0, wanted an integer from 1"),
         ({"threads": 1.5}, "threads: got 1.5"),
         ({"ctx": 0}, "ctx: got 0"),
@@ -274,7 +274,7 @@ def test_context(
     trained: int, per_token: int, asked: int | None, available: int | None, expected: str
 ) -> None:
     left = None if available is None else Available(available, "there")
-    choice = choose_ctx(trained, per_token, asked, left)
+    choice = choose_ctx(trained, lambda n: n * per_token, asked, left)
     assert (choice.name, choice.value) == ("ctx", expected)
     assert choice.reason
 

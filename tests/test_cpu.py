@@ -235,23 +235,29 @@ def test_story_tokens(stories: Plan, story: dict[str, Array], kv: str) -> None:
     assert tokens == story["tokens"].tolist()
 
 
-# What a q8_0 cache costs beside one of f16: squared error of the logits, relative to f16's.
-CACHE_ROUNDED, CACHE_ROUNDED_WORST = 5e-4, 1e-2
+# What a cache costs beside one of f16: squared error of the logits, relative to f16's, of the
+# median and of the worst token, and how often the likeliest token stays the same. 4 bits are too
+# few for heads as small as these. The last is how far the worst token is from the reference, in
+# which a few values are rounded to another code.
+CACHE_ROUNDED = {"q8_0": (5e-4, 2e-2, 0.95, 1e-4), "q4_0": (0.1, 5.0, 0.65, 1e-3)}
 
 
+@pytest.mark.parametrize("kv", CACHE_ROUNDED)
 @pytest.mark.parametrize("name", ["stories", *ARCHS])
-def test_a_cache_of_bytes(shared: Path, stories: Plan, story: dict[str, Array], name: str) -> None:
+def test_a_rounded_cache(
+    shared: Path, stories: Plan, story: dict[str, Array], name: str, kv: KVType
+) -> None:
     plan, tokens = stories, story["tokens"][:-1]
     if name != "stories":
         plan = models.read(gguf.read(shared / "golden/archs" / f"{name}.gguf"))
         tokens = np.load(shared / "golden/archs" / f"{name}.npz")["tokens"]
     executor = CpuExecutor(plan, 2)
-    found, halves = (logits(executor, tokens, kv) for kv in ("q8_0", "f16"))
-    cost = errors(found, halves)
-    assert 1e-6 < np.median(cost) <= CACHE_ROUNDED and cost.max() <= CACHE_ROUNDED_WORST, cost
-    assert np.mean(found.argmax(-1) == halves.argmax(-1)) >= 0.95
-    near = errors(found, logits(ReferenceExecutor(plan), tokens, "q8_0"))
-    assert np.median(near) <= CACHE_TURNED and near.max() <= 1e-4, near
+    found, halves = (logits(executor, tokens, kind) for kind in (kv, "f16"))
+    cost, (usual, worst, agree, other) = errors(found, halves), CACHE_ROUNDED[kv]
+    assert 1e-6 < np.median(cost) <= usual and cost.max() <= worst, cost
+    assert np.mean(found.argmax(-1) == halves.argmax(-1)) >= agree
+    near = errors(found, logits(ReferenceExecutor(plan), tokens, kv))
+    assert np.median(near) <= CACHE_TURNED and near.max() <= other, near
 
 
 @pytest.mark.parametrize("name", ARCHS)
@@ -394,13 +400,13 @@ def test_memory_that_weights_will_take(folder: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_memory_that_a_cache_takes(folder: Path) -> None:
-    """8.5 bits a value of q8_0, and nothing for padding; what `attend` needs comes on top."""
+    """Bits of each value, and nothing for padding; what `attend` needs comes on top."""
     plan = llama(folder)  # 2 layers of 2 KV heads of 64
     executor = CpuExecutor(plan, 1)
-    bits_of: dict[KVType, float] = {"f32": 32, "f16": 16, "q8_0": 8.5}
+    bits_of: dict[KVType, float] = {"f32": 32, "f16": 16, "q8_0": 8.5, "q4_0": 4.5}
     for kv, bits in bits_of.items():
         wanted = 2 * 2 * 2 * 64 * bits / 8
-        assert CpuExecutor.kv_bytes_per_token(plan, kv) == wanted
+        assert CpuExecutor.state_class.kv_bytes(plan.caches, kv, 1) == wanted
         assert executor.new_state(640, kv).nbytes == 640 * wanted
 
 
@@ -573,7 +579,7 @@ def test_two_threads_at_once(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("n_ctx", [1, 5, 63, 64, 65, 100, SPAN, SPAN + 1])
-@pytest.mark.parametrize("kv", ["f32", "q8_0"])
+@pytest.mark.parametrize("kv", ["f32", "q8_0", "q4_0"])
 def test_contexts_of_any_length(folder: Path, n_ctx: int, kv: KVType) -> None:
     plan = llama(folder, layers=1)
     executor, reference = CpuExecutor(plan, 2), ReferenceExecutor(plan)

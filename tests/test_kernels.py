@@ -35,7 +35,7 @@ from vatra.engine.simd import load_i32s, load_u8s, store_f32s
 from vatra.engine.threads import Pool, op_row
 from vatra.engine.weights import Memory, interleaved, pieces
 from vatra.models.plan import GATINGS
-from vatra.quant import fp4
+from vatra.quant import FORMATS, fp4
 from vatra.quant.format import WeightFormat
 from vatra.quant.tensor import QTensor
 
@@ -1059,55 +1059,69 @@ if processor().matrix_tiles:
 
 # ---- attention ----------------------------------------------------------------------------------
 
-KV = {"f16": np.float16, "f32": np.float32, "q8_0": None}
+KV = {"f16": np.float16, "f32": np.float32, "q8_0": None, "q4_0": None}
 SPAN, FEW = layout.SPAN, layout.FEW
 
 
-def in_bytes(x: Array) -> tuple[Array, Array]:
-    """x (..., dim) as a q8_0 cache keeps it: int8 (..., blocks, 32), float16 (..., blocks)."""
+def in_blocks(kind: str, x: Array) -> tuple[Array, Array]:
+    """x (..., dim) as a packed cache keeps it: uint8 (..., blocks, 2), the scales, and codes."""
     wide = np.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, -x.shape[-1] % PART),))
-    shape = *x.shape[:-1], -1
-    codes, scales = quantised(np.nan_to_num(wide).reshape(-1, wide.shape[-1]))
-    halves = scales.astype(np.float16).reshape(shape)
+    shape, rows = (*x.shape[:-1], wide.shape[-1] // PART), np.nan_to_num(wide)
+    if kind == "q8_0":
+        codes, scales = quantised(rows.reshape(-1, wide.shape[-1]))
+        halves, codes = scales.astype(np.float16), codes.view(np.uint8)
+    else:
+        blocks = FORMATS[kind].encode(rows.reshape(-1, PART))
+        halves, codes = np.ascontiguousarray(blocks[:, :2]).view(np.float16), blocks[:, 2:]
+    halves = halves.reshape(shape)
     halves[np.isnan(x).any(-1)] = np.nan
-    return codes.reshape(*shape, PART), halves
+    return halves[..., None].view(np.uint8), codes.reshape(*shape, -1)
 
 
 def kept(kind: str, x: Array) -> Array:
     """What a cache of that kind makes of x (..., dim), as float32."""
-    if kind != "q8_0":
+    if KV[kind] is not None:
         return x.astype(KV[kind]).astype(np.float32)
-    codes, scales = in_bytes(x)
-    values = codes * scales[..., None].astype(np.float32)
-    return values.reshape(*x.shape[:-1], -1)[..., : x.shape[-1]]
+    made = FORMATS[kind].decode(np.concatenate(in_blocks(kind, x), -1).reshape(-1, 2 + CODES[kind]))
+    return made.reshape(*x.shape[:-1], -1)[..., : x.shape[-1]]
+
+
+CODES = {"q8_0": 32, "q4_0": 16}  # bytes of 32 values
+
+
+def asked(kind: str, q: Array, scale: float) -> Array:
+    """What is made of queries (n, heads, dim) for a cache of that kind."""
+    q = q * np.float32(scale)
+    if KV[kind] is not None:
+        return q
+    wide = np.pad(q, ((0, 0), (0, 0), (0, -q.shape[-1] % PART)))
+    codes, scales = quantised(wide.reshape(-1, wide.shape[-1]))
+    return (codes * scales[..., None]).reshape(wide.shape)[..., : q.shape[-1]]
 
 
 def key_cache(kind: str, x: Array) -> Array:
     """Keys x (heads, positions, dim) as they lie in the cache."""
     heads, positions, dim = x.shape
     grouped = x.reshape(heads, positions // ROWS, ROWS, dim)
-    if kind != "q8_0":
+    if KV[kind] is not None:
         return np.ascontiguousarray(grouped.swapaxes(2, 3).astype(KV[kind]))
-    codes, scales = in_bytes(grouped)  # (heads, groups, 16, blocks, 32), and without the 32
-    parts = []
-    for block in range(scales.shape[-1]):
-        some = codes[:, :, :, block, : dim - PART * block].swapaxes(2, 3)
-        parts.append(np.ascontiguousarray(scales[..., block]).view(np.uint8))
-        parts.append(np.ascontiguousarray(some).view(np.uint8).reshape(*some.shape[:2], -1))
-    return np.concatenate(parts, axis=-1)
+    scales, codes = (a.swapaxes(2, 3) for a in in_blocks(kind, grouped))  # blocks before 16
+    quads = codes.reshape(*codes.shape[:4], -1, 4).swapaxes(3, 4)
+    blocks = [a.reshape(*a.shape[:3], -1) for a in (scales, quads)]
+    return np.concatenate(blocks, -1).reshape(heads, positions // ROWS, -1)
 
 
 def value_cache(kind: str, x: Array) -> Array:
     """Values x (heads, positions, dim) as they lie in the cache."""
     heads, positions, dim = x.shape
     wide = np.pad(x, ((0, 0), (0, 0), (0, -dim % PART)))
-    grouped = wide.reshape(heads, positions // ROWS, ROWS, -1, PART).swapaxes(2, 3)
-    if kind != "q8_0":
-        return np.ascontiguousarray(grouped.astype(KV[kind]))
-    codes, scales = in_bytes(grouped)  # (heads, groups, blocks, 16, 1, 32), without the 32
-    scale_bytes = np.ascontiguousarray(scales[..., 0]).view(np.uint8)
-    code_bytes = codes.view(np.uint8).reshape(*codes.shape[:3], -1)
-    return np.concatenate([scale_bytes, code_bytes], axis=-1).reshape(heads, len(grouped[0]), -1)
+    grouped = wide.reshape(heads, positions // ROWS, ROWS, -1)
+    if KV[kind] is not None:
+        parts = grouped.reshape(*grouped.shape[:3], -1, PART).swapaxes(2, 3)
+        return np.ascontiguousarray(parts.astype(KV[kind]))
+    blocks = [a.swapaxes(2, 3) for a in in_blocks(kind, grouped)]
+    blocks = [a.reshape(*a.shape[:3], -1) for a in blocks]
+    return np.concatenate(blocks, -1).reshape(heads, positions // ROWS, -1)
 
 
 def context(end: int, *more: int) -> int:
@@ -1144,7 +1158,7 @@ def store(rng: Rng, b: Buffers, kind: str) -> Case:
 
     arguments = {
         "k": at(k), "v": at(v), "keys": at(keys), "values": at(values), "partials": at(partials),
-        "n_head": n_head, "key_dim": key_dim, "value_dim": value_dim, "n_ctx": n_ctx,
+        "n_head": n_head, "key_dim": key_dim, "value_dim": value_dim, "capacity": n_ctx,
     }  # fmt: skip
     kernel = f"attention:store,{kind}"
     return Case(kernel, arguments, [keys, values], check, n, 0, position)
@@ -1199,14 +1213,14 @@ def bent(rng: Rng, b: Buffers, n_head: int, end: int) -> Bent:
     )
 
 
-def attended(q: Array, keys: Array, values: Array, position: int, scale: float, by: Bent) -> Array:
-    """q (n, heads, dim), caches (KV heads, positions, dim): float64 (n, heads, value dim)."""
+def attended(q: Array, keys: Array, values: Array, position: int, by: Bent) -> Array:
+    """Scaled q (n, heads, dim), caches (KV heads, positions, dim): float64 (n, heads, dim)."""
     n, n_head, _ = q.shape
     end = position + n
     k, v = (
         np.repeat(a[:, :end].astype(np.float64), n_head // len(a), axis=0) for a in (keys, values)
     )
-    scores = np.einsum("nhd,hpd->hnp", q, k) * scale
+    scores = np.einsum("nhd,hpd->hnp", q, k)
     if by.softcap:
         scores = by.softcap * np.tanh(scores / by.softcap)
     own = np.arange(position, end)[:, None]
@@ -1259,10 +1273,11 @@ def attend(
     def check() -> None:
         k, v = kept(kind, stored_k[:, :end]), kept(kind, stored_v[:, :end])
         longest = np.abs(q).sum(-1).max() * np.abs(k).max() * scale
-        wanted, largest = attended(q, k, v, position, scale, by), np.abs(v).max()
+        read = q * np.float32(scale) if by_amx else asked(kind, q, scale)
+        wanted, largest = attended(read, k, v, position, by), np.abs(v).max()
         if by_amx:  # weights and values are rounded to 8 bits, queries and keys to 16
             close(out, wanted, largest * (1 + longest / 128), 2.0**-8)
-            whole = attended(q, k, np.abs(v), position, scale, by)  # without what cancels
+            whole = attended(read, k, np.abs(v), position, by)  # without what cancels
             assert np.sum((out - wanted) ** 2) <= 2.0**-16 * np.sum(whole**2)
             return
         close(out, wanted, largest * (1 + longest), 1e-7)
@@ -1272,7 +1287,7 @@ def attend(
         "q": at(q), "out": at(out), "keys": at(keys), "values": at(values),
         "scratch": at(scratch), "scratch_bytes": scratch_bytes,
         "n_head": n_head, "n_head_kv": n_kv, "key_dim": key_dim, "value_dim": value_dim,
-        "n_ctx": n_ctx, "scale": scale, **by.arguments,
+        "capacity": n_ctx, "scale": scale, **by.arguments,
     }  # fmt: skip
     if by_amx:
         return Case(f"amx_attention:{kind}", arguments, [out], check, n, 0, position)
@@ -1520,7 +1535,7 @@ def test_attention_by_steps_equals_all_at_once(
     names = [f"attention:store,{kind}", f"attention:attend,{kind}"]
     kernels = jit.load(names)
     shape = {
-        "key_dim": dim, "value_dim": dim, "n_ctx": n_ctx,
+        "key_dim": dim, "value_dim": dim, "capacity": n_ctx,
         "keys": at(keys), "values": at(values), "partials": at(partials),
     }  # fmt: skip
 
@@ -1545,7 +1560,7 @@ def test_attention_by_steps_equals_all_at_once(
     whole = walk(0, n, 3)
     stored_k, stored_v = (kept(kind, a.swapaxes(0, 1)) for a in (k, v))
     for start, end in ((0, 150), (SPAN - 20, SPAN + 20), (n - 40, n)):
-        wanted = attended(q[start:end], stored_k, stored_v, start, scale, by)
+        wanted = attended(asked(kind, q[start:end], scale), stored_k, stored_v, start, by)
         close(whole[start:end], wanted, 4.0, 2e-6)
     # the caches now hold later positions too, which nothing may see
     for i, cut in enumerate((1, 2, FEW, FEW + 1, 7, 64, 100, SPAN, 1)):
@@ -1687,7 +1702,7 @@ def test_bytes_of_a_cache_do_not_hide_what_is_not_finite(bad: float, dim: int) -
     places = {"k": at(k), "v": at(v), "keys": at(keys), "values": at(values)}
     kernel = jit.load(["attention:store,q8_0"])["attention:store,q8_0"]
     row = op_row(
-        kernel, partials=at(partials), n_head=1, key_dim=dim, value_dim=dim, n_ctx=64, **places
+        kernel, partials=at(partials), n_head=1, key_dim=dim, value_dim=dim, capacity=64, **places
     )
     pool(1).run(row[None], tokens=1)
     last = (dim - 1) // PART * (PART * ROWS + 2 * ROWS)

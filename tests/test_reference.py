@@ -11,7 +11,7 @@ import pytest
 
 from vatra import models
 from vatra.engine.executor import Executor, State
-from vatra.engine.reference import VERBS, ReferenceExecutor, rounded_q8_0
+from vatra.engine.reference import VERBS, ReferenceExecutor, rounded
 from vatra.errors import OutOfMemory, UsageError
 from vatra.formats import gguf
 from vatra.models import verbs
@@ -92,9 +92,9 @@ def test_bytes_with_shared_scales(dim: int) -> None:
     wide = np.pad(x, ((0, 0), (0, 0), (0, -dim % 32)))
     format = by_name("q8_0")
     wanted = format.decode(format.encode(wide))[..., :dim]
-    np.testing.assert_array_equal(rounded_q8_0(x), wanted)
+    np.testing.assert_array_equal(rounded(x, "q8_0"), wanted)
     tie = np.array([127, 0.5, -1.5, -0.5], np.float32)
-    np.testing.assert_array_equal(rounded_q8_0(tie), [127, 0, -2, 0])
+    np.testing.assert_array_equal(rounded(tie, "q8_0"), [127, 0, -2, 0])
 
 
 @pytest.mark.parametrize("name", ["stories", *ARCHS])
@@ -308,11 +308,11 @@ def test_bad_calls(
 def test_states(stories: Plan, plan_of: Callable[[str], Plan]) -> None:
     executor = ReferenceExecutor(stories)
     state = executor.new_state(10)
-    per_token = State.bytes_per_token(stories.caches, "f16")
-    assert state.nbytes == 10 * per_token == 10 * 5 * 2 * 4 * 8 * 2
+    needed = State.kv_bytes(stories.caches, "f16", 10)
+    assert state.nbytes == needed == 10 * 5 * 2 * 4 * 8 * 2
     with pytest.raises(UsageError, match="at least 1"):
         executor.new_state(0)
-    with pytest.raises(UsageError, match="f16 or f32 or q8_0"):
+    with pytest.raises(UsageError, match="f16 or f32 or q8_0 or q4_0"):
         executor.new_state(4, "q8")  # type: ignore[arg-type]
     with pytest.raises(OutOfMemory, match="MiB"):
         executor.new_state(2**60)

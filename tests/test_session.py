@@ -53,6 +53,7 @@ class Recorder:
             memories=[],
             mark=lambda: None,
             rewind=lambda position: position,
+            holds=lambda position: True,
         )
 
     def logits_after(self, tokens: list[int]) -> np.ndarray:

@@ -108,7 +108,6 @@ from vatra.engine.simd import (
     store_f16,
     store_f16s,
     store_f32,
-    store_f32_as_i8,
     store_f32s,
     store_grid,
     store_i8,
@@ -117,6 +116,7 @@ from vatra.engine.simd import (
     store_i32s,
     store_i32s_as_i8,
     store_i64,
+    store_quads,
     store_release,
     store_rows,
     store_rows_at,
@@ -129,6 +129,7 @@ from vatra.engine.simd import (
     table,
     to_f32s,
     to_i32s,
+    truncated,
     upper_bf16s,
     usual_nan,
     where_less,
@@ -422,11 +423,10 @@ def test_rounding_to_integers() -> None:
     same(low, out.astype(np.int8))
 
 
-def test_floats_as_bytes_one_by_one_and_back() -> None:
+def test_floats_as_bytes_and_back() -> None:
     def kernel(x: int, out: int, back: int, n: int) -> None:
-        for i in range(n):
-            store_f32_as_i8(out + i, load_f32(x + 4 * i))
         for i in range(0, n, 16):
+            store_i32s_as_i8(out + i, to_i32s(load_f32s(x + 4 * i)))
             store_f32s(back + 4 * i, load_i8s_as_f32s(out + i))
 
     x = np.concatenate([np.arange(-256, 255) / 2, np.random.default_rng(3).uniform(-128, 127, 513)])
@@ -437,6 +437,16 @@ def test_floats_as_bytes_one_by_one_and_back() -> None:
     same(out[:-1], np.rint(x).astype(np.int8))
     same(back, out[:-1].astype(np.float32))
     assert out[-1] == 7
+
+
+def test_bytes_four_by_four() -> None:
+    def kernel(x: int, out: int) -> None:
+        store_quads(out, truncated(load_f32s(x)))
+
+    x, out = np.arange(16, dtype=np.float32) * 7 - 20.75, np.full((4, 64), 5, np.int8)
+    compiled(kernel)(at(x), at(out))
+    same(out[:, :4], np.trunc(x).astype(np.int8).reshape(4, 4))
+    assert (out[:, 4:].reshape(-1)[:-60] == 5).all()
 
 
 def test_integers_to_floats_round_to_nearest() -> None:

@@ -1,4 +1,4 @@
-"""Attention of many tokens by AMX: `amx_attention:<kind>` does what `attention:attend,<kind>` does.
+"""Attention of many tokens by AMX: `amx_attention:...` does what `attention:attend,...` does.
 
 A piece of work is some query rows of one KV head. It goes through the context in spans of
 `layout.AMX_SPAN` keys, which become tiles of bf16 once for all its rows; 32 rows at a time then
@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 from vatra.engine.kernels.amx import multiply_fours, shape_tiles
 from vatra.engine.kernels.attention import (
-    LOAD,
     NO_SLOPE,
     VALUES,
     bend,
@@ -23,15 +22,15 @@ from vatra.engine.kernels.attention import (
     clear,
     finish,
     first_seen,
-    measuring,
     weighing,
 )
+from vatra.engine.kernels.kv_cache import LOAD, key_reader, measuring, turning, value_reader
 from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import (
     AMX_BLOCK,
     AMX_ROWS,
     AMX_SPAN,
-    KV,
+    KV_BLOCKS,
     OP_COUNTER,
     PART,
     ROWS,
@@ -45,7 +44,7 @@ from vatra.engine.simd import (
     fetch_add,
     fill_tile,
     halves_to_f32s,
-    load_f16s,
+    keep_below,
     load_f32,
     load_i16,
     load_i64,
@@ -66,30 +65,18 @@ from vatra.engine.simd import (
 HALF = AMX_SPAN // ROWS * TILE_BYTES  # the scores of 16 rows and a span
 
 
-def converting(kind: str) -> tuple[Callable[..., None], Callable[..., None]]:
+def converting(kind: str, in_keys: bool) -> tuple[Callable[..., None], Callable[..., None]]:
     """How 16 positions of a cache become tiles of keys, and 32 become tiles of values."""
-    load, (size, head) = LOAD[kind], KV[kind]
-    part_bytes = ROWS * size * PART + head
+    key, codes, part_bytes = key_reader(kind), value_reader(kind), KV_BLOCKS[kind]
 
-    if head:
-
-        @inlined
-        def key(block, d):
-            return mul(load(block + head + ROWS * d), load_f16s(block))
+    if kind in LOAD:
+        value = codes
+    else:
 
         @inlined
         def value(block, i, c):
             scale = halves_to_f32s(splat_i32(load_i16(block + 2 * i)))
-            return mul(load(block + head + PART * i + c), scale)
-    else:
-
-        @inlined
-        def key(block, d):
-            return load(block + ROWS * size * d)
-
-        @inlined
-        def value(block, i, c):
-            return load(block + size * (PART * i + c))
+            return mul(codes(block, i, c), scale)
 
     @inlined
     def convert_keys(keys, key_dim, to):
@@ -104,9 +91,9 @@ def converting(kind: str) -> tuple[Callable[..., None], Callable[..., None]]:
             store_i32s(at + TILE_BYTES, bf16_lanes(sub(first, high), sub(second, higher)))
 
     @inlined
-    def convert_values(values, value_bytes, padded, some, to):
+    def convert_values(values, value_bytes, value_dim, some, to):
         """Positions i and 16 + i of 32 x 16 dimensions: tiles; only `some` positions exist."""
-        for d in range(0, padded, 16):
+        for d in range(0, (value_dim + PART - 1) // PART * PART, 16):
             first, c = values + part_bytes * (d // PART), d % PART
             for i in range(ROWS):
                 low = value(first, i, c) if i < some else splat_f32(0.0)
@@ -114,7 +101,21 @@ def converting(kind: str) -> tuple[Callable[..., None], Callable[..., None]]:
                 at = to + TILE_BYTES * (d // 16) + 64 * i
                 store_i32s(at, bf16_lanes(usual_nan(low), usual_nan(high)))
 
-    return convert_keys, convert_values
+    @inlined
+    def pairs_of(keys, d, apart, some):
+        at, zero = keys + part_bytes * (d // PART), splat_f32(0.0)
+        low, high = keep_below(key(at, d % PART), zero, some), key(at + apart, d % PART)
+        return bf16_lanes(usual_nan(low), usual_nan(keep_below(high, zero, some - ROWS)))
+
+    turn = turning(pairs_of)
+
+    @inlined
+    def convert_values_in_keys(keys, key_bytes, value_dim, some, to):
+        for d in range(0, (value_dim + PART - 1) // PART * PART, 16):
+            turn(to + TILE_BYTES * (d // 16), keys, min(d, value_dim - 1), value_dim - 1,
+                 key_bytes, some)  # fmt: skip
+
+    return convert_keys, convert_values_in_keys if in_keys else convert_values
 
 
 @inlined
@@ -194,14 +195,14 @@ def keep_as_bf16(scores, v, first, second):
 weigh = weighing(TILE_BYTES, keep_as_bf16)
 
 
-def kernel(kind: str) -> Callable[..., None]:
-    sizes = measuring(kind)
-    convert_keys, convert_values = converting(kind)
+def kernel(kind: str, of: str = "") -> Callable[..., None]:
+    sizes, in_keys = measuring(kind), of == "in_keys"
+    convert_keys, convert_values = converting(kind, in_keys)
 
     def attend_many(
         op, run, thread, n_threads,
         q: int, out: int, keys: int, values: int, scratch: int, scratch_bytes: int,
-        n_head: int, n_head_kv: int, key_dim: int, value_dim: int, n_ctx: int, scale: float,
+        n_head: int, n_head_kv: int, key_dim: int, value_dim: int, capacity: int, scale: float,
         window: int, ahead: int, chunk: int, softcap: float, slopes: int, sinks: int,
         biases: int, far: int,
     ):  # fmt: skip
@@ -209,6 +210,8 @@ def kernel(kind: str) -> Callable[..., None]:
         group = n_head // n_head_kv
         q_row, out_row = n_head * key_dim, n_head * value_dim
         key_bytes, value_bytes = sizes(key_dim, value_dim)
+        if in_keys:
+            values, value_bytes = keys, key_bytes
         steps, padded = (key_dim + PART - 1) // PART, (value_dim + PART - 1) // PART * PART
         record_bytes, tiles = VALUES + 4 * padded, 2 * TILE_BYTES * steps  # of 16 queries or keys
         rows = n * group
@@ -237,12 +240,12 @@ def kernel(kind: str) -> Callable[..., None]:
             for start in range(begin, stop, AMX_SPAN):
                 end = min(start + AMX_SPAN, stop)
                 for j in range(0, end - start, PART):
-                    at = kv_head * (n_ctx // ROWS) + (start + j) // ROWS
+                    at = kv_head * (capacity // ROWS) + (start + j) % capacity // ROWS
                     from_k, to_k = keys + key_bytes * at, k + tiles * (j // ROWS)
                     convert_keys(from_k, key_dim, to_k)
                     convert_keys(from_k + key_bytes, key_dim, to_k + tiles)
                     convert_values(
-                        values + value_bytes * at, value_bytes, padded, position + n - start - j,
+                        values + value_bytes * at, value_bytes, value_dim, position + n - start - j,
                         v + TILE_BYTES * (padded // 16) * (j // PART),
                     )  # fmt: skip
                 for block in range(first, last, AMX_BLOCK):

@@ -1,10 +1,8 @@
 """Attention over the KV cache, with an online softmax: scores are never stored beyond 64 keys.
 
-A cache holds 16 positions of a KV head at a time, in blocks of 32 dimensions. Keys are transposed,
-[KV head][position / 16][dimension][16], so that one vector holds the scores of 16 positions.
-Values lie [KV head][position / 16][dimension / 32][16][32], padded to 32 dimensions. In q8_0 the 32
-dimensions of a position share a scale: each block begins with the 16 halves of its positions.
-Variants: `store,<f16|f32|q8_0>` appends, `attend,<f16|f32|q8_0>` reads.
+`kv_cache` says how keys and values lie. Variants: `store,<kind>` appends; `attend,<kind>` reads,
+`attend,<kind>,in_keys` where values are the first of each key. In q8_0 and q4_0 queries are rounded
+to bytes with a scale for each 32, and multiplied as weights are.
 
 The context is cut into spans of `layout.SPAN` keys. Each query row gathers a span by itself (its
 highest score, sums of weights and of weighted values: a record), and its records are merged from
@@ -28,11 +26,20 @@ from numba import float32
 
 from vatra.engine.cpu_features import processor
 from vatra.engine.kernels.activations import tanh
+from vatra.engine.kernels.kv_cache import (
+    LOAD,
+    SIZE,
+    key_reader,
+    measuring,
+    storing,
+    turning,
+    value_reader,
+)
 from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import (
+    FAST,
     FEW,
-    KV,
-    LEAST_PEAK,
+    KV_BLOCKS,
     MOST_ROWS,
     OP_COUNTER,
     PART,
@@ -42,11 +49,15 @@ from vatra.engine.kernels.layout import (
     RUN_TOKENS,
     SPAN,
     STEP,
+    TILE_BYTES,
 )
-from vatra.engine.kernels.quantize import nan_or_zero
+from vatra.engine.kernels.quantize import store_sum, to_bytes
+from vatra.engine.kernels.unpack import UNPACK
 from vatra.engine.simd import (
     abs_f32s,
     add,
+    add_i32s,
+    dot_tile,
     exp2,
     fetch_add,
     first_of,
@@ -58,159 +69,37 @@ from vatra.engine.simd import (
     load_f32,
     load_f32s,
     load_grid,
-    load_i8s_as_f32s,
     load_i64,
     load_some_f32s,
     max_f32s,
     mul,
+    prefetch,
     splat_f32,
     splat_tile,
-    store_f16,
-    store_f16s,
     store_f32,
-    store_f32_as_i8,
     store_f32s,
     store_grid,
     store_i32s_as_i8,
     store_i64,
     store_some_f32s,
     sum_f32s,
+    sum_i32s,
     to_f32s,
-    to_i32s,
     zeros,
 )
 
-STORE = {"f32": (store_f32, store_f32s), "f16": (store_f16, store_f16s)}  # one, and 16
-LOAD = {"f32": load_f32s, "f16": load_f16s, "q8_0": load_i8s_as_f32s}
 MINUS_INFINITY = np.float32(-np.inf)
 LOG2_E = np.float32(np.log2(np.e))  # weights are powers of 2: e^s = 2^(s LOG2_E)
 NO_SLOPE = np.float32(0.0)
+QUERY_BYTES = 40  # of 32 dimensions of a query: bytes, scale, sum
 RISE = np.float32(8.0)  # what is gathered is scaled down when weights could be 2^8 or more
 
 
-def kernel(which: str, kind: str) -> Callable[..., None]:
-    return storing(kind) if which == "store" else attending(kind)
-
-
-# ---- the cache ----------------------------------------------------------------------------------
-
-
-def measuring(kind: str) -> Callable[..., tuple[int, int]]:
-    """`layout.kv_bytes`, for kernels."""
-    size, head = KV[kind]
-
-    @inlined
-    def sizes(key_dim, value_dim):
-        key_blocks, value_blocks = (key_dim + PART - 1) // PART, (value_dim + PART - 1) // PART
-        keys = ROWS * size * key_dim + head * key_blocks
-        return keys, (ROWS * size * PART + head) * value_blocks
-
-    return sizes
-
-
-def storing(kind: str) -> Callable[..., None]:
-    size, head = KV[kind]
-    store_key, store_value = storing_q8_0() if head else storing_floats(kind)
-    sizes = measuring(kind)
-
-    def store(
-        op, run, thread, n_threads,
-        k: int, v: int, keys: int, values: int, partials: int,
-        n_head: int, key_dim: int, value_dim: int, n_ctx: int,
-    ):  # fmt: skip
-        n, position = load_i64(run + 8 * RUN_TOKENS), load_i64(run + 8 * RUN_POSITION)
-        if thread == 0:
-            for i in range(n_head):
-                store_i64(partials + 64 * i, 0)
-        key_blocks, value_blocks = (key_dim + PART - 1) // PART, (value_dim + PART - 1) // PART
-        key_bytes, value_bytes = sizes(key_dim, value_dim)
-        total = n * n_head
-        for unit in range(total * thread // n_threads, total * (thread + 1) // n_threads):
-            t, i = unit // n_head, unit % n_head
-            at = i * (n_ctx // ROWS) + (position + t) // ROWS
-            lane = (position + t) % ROWS
-            for b in range(key_blocks):
-                store_key(
-                    keys + at * key_bytes + b * (ROWS * size * PART + head),
-                    lane,
-                    k + 4 * (unit * key_dim + PART * b),
-                    min(PART, key_dim - PART * b),
-                )
-            for b in range(value_blocks):
-                store_value(
-                    values + at * value_bytes + b * (ROWS * size * PART + head),
-                    lane,
-                    v + 4 * (unit * value_dim + PART * b),
-                    min(PART, value_dim - PART * b),
-                )
-
-    return store
-
-
-def storing_floats(kind: str) -> tuple[Callable[..., None], Callable[..., None]]:
-    """How the `n` float32 at x become lane `lane` of a block of keys, or of values."""
-    (store_one, store_vector), (size, _) = STORE[kind], KV[kind]
-
-    @inlined
-    def store_key(block, lane, x, n):
-        for d in range(n):
-            store_one(block + size * (ROWS * d + lane), load_f32(x + 4 * d))
-
-    @inlined
-    def store_value(block, lane, x, n):
-        to = block + size * PART * lane
-        store_vector(to, load_some_f32s(x, n))
-        store_vector(to + 16 * size, load_some_f32s(x + 64, n - 16))
-
-    return store_key, store_value
-
-
-def storing_q8_0() -> tuple[Callable[..., None], Callable[..., None]]:
-    """As `storing_floats`; the scale is max|x| / 127, and NaN or infinite where a value is."""
-    head = KV["q8_0"][1]
-
-    @inlined
-    def store_scale(to, first, second):
-        """Keep the scale; what to multiply by to get bytes."""
-        peak = highest(max_f32s(abs_f32s(first), abs_f32s(second)))
-        store_f16(to, peak / 127.0 + nan_or_zero(first, second))
-        return float32(127.0 / peak if peak > LEAST_PEAK else 0.0)
-
-    @inlined
-    def store_key(block, lane, x, n):
-        first, second = load_some_f32s(x, n), load_some_f32s(x + 64, n - 16)
-        factor = store_scale(block + 2 * lane, first, second)
-        for d in range(n):
-            store_f32_as_i8(block + head + ROWS * d + lane, load_f32(x + 4 * d) * factor)
-
-    @inlined
-    def store_value(block, lane, x, n):
-        first, second = load_some_f32s(x, n), load_some_f32s(x + 64, n - 16)
-        factor = splat_f32(store_scale(block + 2 * lane, first, second))
-        to = block + head + PART * lane
-        store_i32s_as_i8(to, to_i32s(mul(first, factor)))
-        store_i32s_as_i8(to + 16, to_i32s(mul(second, factor)))
-
-    return store_key, store_value
+def kernel(which: str, kind: str, values: str = "") -> Callable[..., None]:
+    return storing(kind) if which == "store" else attending(kind, in_keys=values == "in_keys")
 
 
 # ---- pieces of attention ------------------------------------------------------------------------
-
-
-def loading(load: Callable[..., Any], n: int) -> Callable[..., Any]:
-    """Loads `n` vectors, `apart` bytes from each other."""
-    if n == 1:
-        return inlined(lambda at, apart: (load(at),))
-    if n == 2:
-        return inlined(lambda at, apart: (load(at), load(at + apart)))
-    return inlined(
-        lambda at, apart: (
-            load(at),
-            load(at + apart),
-            load(at + 2 * apart),
-            load(at + 3 * apart),
-        )
-    )
 
 
 # A record: about the highest score, times LOG2_E, 16 sums of weights (of each 16th key), sums of
@@ -338,84 +227,116 @@ def keep_in_place(scores, v, first, second):
 weigh_step = weighing(64, keep_in_place)
 
 
-def for_queries(kind: str, queries: int, registers: int) -> Callable[..., None]:
-    """What is done for `queries` query rows of one KV head and 64 keys."""
-    load, (size, head) = LOAD[kind], KV[kind]
-    wide = min(4, registers // queries)  # vectors of keys, of values in a tile
-    columns = min(2, wide)
-    n_scores = queries * wide
-    keys_at, values_at = loading(load, wide), loading(load, columns)
-    scales_at = loading(load_f16s, wide)
+def loading(load: Callable[..., Any], n: int) -> Callable[..., Any]:
+    """Loads `n` vectors, `apart` bytes from each other."""
+    if n == 1:
+        return inlined(lambda at, apart: (load(at),))
+    if n == 2:
+        return inlined(lambda at, apart: (load(at), load(at + apart)))
+    return inlined(
+        lambda at, apart: (
+            load(at),
+            load(at + apart),
+            load(at + 2 * apart),
+            load(at + 3 * apart),
+        )
+    )
 
-    if head:
+
+def scoring(kind: str, queries: int, wide: int) -> Callable[..., None]:
+    """scores[q, :64] = queries[q] @ keys[:64].T; floats go `wide` vectors of keys at a time."""
+    if kind in LOAD:
+        keys_at, row, n_scores = loading(LOAD[kind], wide), ROWS * SIZE[kind], queries * wide
 
         @inlined
-        def key_scales(block, apart):
-            return scales_at(block, apart)
+        def score(keys, key_bytes, key_dim, further, turned, scores):
+            for v in range(0, STEP // 16, wide):
+                tile, at, x = zeros(n_scores), keys + key_bytes * v, turned
+                for _ in range(key_dim):
+                    for line in range(wide):
+                        prefetch(at + key_bytes * (further + line))
+                    tile = splat_tile(tile, keys_at(at, key_bytes), x, 4)
+                    at += row
+                    x += 4 * queries
+                store_grid(scores + 64 * v, 4 * STEP, tile, wide)
+
+        return score
+    (part, bits), block_bytes = UNPACK[kind], KV_BLOCKS[kind]
+
+    @inlined
+    def score_packed(keys, key_bytes, key_dim, further, turned, scores):
+        for v in range(STEP // 16):
+            tile, x = zeros(queries), turned
+            for at in range(keys + key_bytes * v, keys + key_bytes * (v + 1), block_bytes):
+                for line in range(0, block_bytes, 64):
+                    prefetch(at + key_bytes * further + line)
+                codes, scales, mins = part(at, 0)
+                tile = dot_tile(
+                    tile, codes, bits, scales, mins, x, x + 32 * queries, x + 36 * queries
+                )
+                x += QUERY_BYTES * queries
+            store_grid(scores + 64 * v, 4 * STEP, tile, 1)
+
+    return score_packed
+
+
+def gathering(kind: str, queries: int, columns: int) -> Callable[..., None]:
+    """sums[q, :32] += scores[q, :n_keys] @ values[:n_keys, :32], `columns` x 16 at a time."""
+    value, turned = value_reader(kind), kind == "turned"
+    part_bytes = 0 if turned else KV_BLOCKS[kind]  # what is turned has just been written
+    if columns == 1:
+        values_at = inlined(lambda block, i, c: (value(block, i, c),))
+    else:
+        values_at = inlined(lambda block, i, c: (value(block, i, 0), value(block, i, 16)))
+
+    if kind in LOAD or turned:
 
         @inlined
-        def scaled_keys(at, apart, scales):
-            return mul(keys_at(at, apart), scales)  # exact: 8 bits by 11 bits
+        def weights_of(block, scores, room):
+            return scores, 4 * STEP
+    else:
 
         @inlined
-        def value_weights(block, scores, room):
+        def weights_of(block, scores, room):
             scales = load_f16s(block)
             for i in range(queries):
                 store_f32s(room + 64 * i, mul(load_f32s(scores + 4 * STEP * i), scales))
             return room, 64
-    else:
-
-        @inlined
-        def key_scales(block, apart):
-            return 0
-
-        @inlined
-        def scaled_keys(at, apart, scales):
-            return keys_at(at, apart)
-
-        @inlined
-        def value_weights(block, scores, room):
-            return scores, 4 * STEP
 
     @inlined
-    def score(keys, key_bytes, key_dim, turned, scores):
-        """scores[q, :64] = queries[q] @ keys[:64].T."""
-        for v in range(0, STEP // 16, wide):
-            tile, at, x = zeros(n_scores), keys + key_bytes * v, turned
-            for d in range(0, key_dim, PART):
-                scales = key_scales(at, key_bytes)
-                at += head
-                for _ in range(min(PART, key_dim - d)):
-                    tile = splat_tile(tile, scaled_keys(at, key_bytes, scales), x, 4)
-                    at += 16 * size
-                    x += 4 * queries
-            store_grid(scores + 64 * v, 4 * STEP, tile, wide)
-
-    @inlined
-    def gather(values, value_bytes, n_keys, scores, room, sums, record_bytes):
-        """sums[q, :32] += scores[q, :n_keys] @ values[:n_keys, :32]."""
-        for c in range(0, 2, columns):
-            tile = load_grid(sums + 64 * c, record_bytes, queries, columns)
-            at = values
+    def gather(values, value_bytes, n_keys, further, scores, room, sums, record_bytes):
+        for c in range(0, PART, 16 * columns):
+            tile = load_grid(sums + 4 * c, record_bytes, queries, columns)
+            block = values
             for j in range(0, n_keys, 16):
-                x, apart = value_weights(at, scores + 4 * j, room)
-                row = at + head + 16 * size * c
+                for line in range(0, part_bytes, 64):
+                    prefetch(block + value_bytes * further + line)
+                x, apart = weights_of(block, scores + 4 * j, room)
                 for i in range(min(16, n_keys - j)):
-                    tile = splat_tile(tile, values_at(row, 16 * size), x + 4 * i, apart)
-                    row += PART * size
-                at += value_bytes
-            store_grid(sums + 64 * c, record_bytes, tile, columns)
+                    tile = splat_tile(tile, values_at(block, i, c), x + 4 * i, apart)
+                block += value_bytes
+            store_grid(sums + 4 * c, record_bytes, tile, columns)
+
+    return gather
+
+
+def for_queries(kind: str, values: str, queries: int, registers: int) -> Callable[..., None]:
+    """What is done for `queries` query rows of one KV head and 64 keys."""
+    wide = min(4, registers // queries)  # vectors of keys, of values in a tile
+    score, gather = scoring(kind, queries, wide), gathering(values, queries, min(2, wide))
+    block_bytes = KV_BLOCKS[values]
 
     @inlined
     def step(rows, first, group, seen, keys, key_bytes, key_dim, values, value_bytes, padded,
-             turned, records, scores, room, position, n, window, ahead, chunk, softcap,
+             further, turned, records, scores, room, position, n, window, ahead, chunk, softcap,
              slopes, biases, far):  # fmt: skip
         """Rows first ... first + rows - 1; a row of token t sees `seen` + t of the 64 keys.
 
-        Or `ahead` more, of the `n` tokens there are. `position` is that of token 0, `slopes` and
-        `biases` of the first head that shares these keys.
+        Or `ahead` more, of the `n` tokens there are. Keys and values `further` groups of 16 on are
+        asked for. `position` is that of token 0, `slopes` and `biases` of the first head that
+        shares these keys.
         """
-        score(keys, key_bytes, key_dim, turned, scores)
+        score(keys, key_bytes, key_dim, further, turned, scores)
         record_bytes, there = VALUES + 4 * padded, seen - 1 + n
         for i in range(queries):
             token, which = (first + i) // group, (first + i) % group
@@ -433,33 +354,79 @@ def for_queries(kind: str, queries: int, registers: int) -> Callable[..., None]:
         n_keys = min(STEP, min(seen + (first + rows - 1) // group + ahead, there))
         for d in range(0, padded, PART):
             gather(
-                values + (16 * PART * size + head) * (d // PART), value_bytes, n_keys,
+                values + block_bytes * (d // PART), value_bytes, n_keys, further,
                 scores, room, records + VALUES + 4 * d, record_bytes,
             )  # fmt: skip
 
     return step
 
 
-@inlined
-def turn(q, row, rows, queries, group, q_row, key_dim, scale, to):
-    """Queries row ... row + rows - 1, times `scale`, as [dimension][queries], zeros after them."""
-    for i in range(queries):
-        at = q + 4 * ((row + i) // group * q_row + (row + i) % group * key_dim)
-        for d in range(key_dim):
-            x = load_f32(at + 4 * d) * scale if i < rows else float32(0.0)
-            store_f32(to + 4 * (queries * d + i), x)
+def turning_queries(kind: str) -> Callable[..., None]:
+    """Writes queries row ... row + rows - 1, times `scale`, as `scoring` wants them.
+
+    Floats go as [dimension][queries], zeros after them; bytes as blocks of [queries][32], then
+    scales, then sums that start the integer sums.
+    """
+    if kind in LOAD:
+
+        @inlined
+        def turn(q, row, rows, queries, group, q_row, key_dim, scale, to):
+            for i in range(queries):
+                at = q + 4 * ((row + i) // group * q_row + (row + i) % group * key_dim)
+                for d in range(key_dim):
+                    x = load_f32(at + 4 * d) * scale if i < rows else float32(0.0)
+                    store_f32(to + 4 * (queries * d + i), x)
+
+        return turn
+    zero = FAST[kind].zero
+
+    @inlined
+    def turn_to_bytes(q, row, rows, queries, group, q_row, key_dim, scale, to):
+        factor = splat_f32(scale)
+        for i in range(queries):
+            at = q + 4 * ((row + i) // group * q_row + (row + i) % group * key_dim)
+            for d in range(0, key_dim, PART):
+                n, block = key_dim - d if i < rows else 0, to + QUERY_BYTES * queries * (d // PART)
+                first = mul(load_some_f32s(at + 4 * d, n), factor)
+                second = mul(load_some_f32s(at + 4 * d + 64, n - 16), factor)
+                a, b, shared = to_bytes(first, second)
+                store_i32s_as_i8(block + 32 * i, a)
+                store_i32s_as_i8(block + 32 * i + 16, b)
+                store_f32(block + 32 * queries + 4 * i, shared)
+                store_sum(block + 36 * queries + 4 * i, sum_i32s(add_i32s(a, b)), zero)
+
+    return turn_to_bytes
 
 
 # ---- attention ----------------------------------------------------------------------------------
 
 
-def attending(kind: str) -> Callable[..., None]:
-    sizes = measuring(kind)
+def flattening(kind: str) -> Callable[..., None]:
+    """Makes values of the kind "turned" of the first `value_dim` dimensions of 64 keys."""
+    key, block_bytes = key_reader(kind), KV_BLOCKS[kind]
+    lanes_of = inlined(lambda keys, d, apart, some: key(keys + block_bytes * (d // PART), d % PART))
+    turn = turning(lanes_of)
+
+    @inlined
+    def flatten(keys, key_bytes, value_dim, value_bytes, to):
+        for v in range(STEP // ROWS):
+            for d in range(0, value_dim, 16):
+                tile = to + value_bytes * v + TILE_BYTES * (d // 16)
+                turn(tile, keys + key_bytes * v, d, value_dim - 1, 0, 0)
+
+    return flatten
+
+
+def attending(kind: str, *, in_keys: bool) -> Callable[..., None]:
+    from_cache = "turned" if in_keys else kind
+    sizes, value_sizes, flatten = measuring(kind), measuring(from_cache), flattening(kind)
+    turn, floats = turning_queries(kind), kind in LOAD
     wide = processor().level == "avx512"
     most, registers = (QUERIES, 16) if wide else (QUERIES // 2, 4)  # rows, sums in registers
-    step_4, step_1 = for_queries(kind, 4, registers), for_queries(kind, 1, registers)
+    step_4 = for_queries(kind, from_cache, 4, registers)
+    step_1 = for_queries(kind, from_cache, 1, registers)
     if wide:
-        step_8 = for_queries(kind, QUERIES, registers)
+        step_8 = for_queries(kind, from_cache, QUERIES, registers)
 
         @inlined
         def queries_of(rows):
@@ -490,19 +457,23 @@ def attending(kind: str) -> Callable[..., None]:
     def attend(
         op, run, thread, n_threads,
         q: int, out: int, keys: int, values: int, scratch: int, scratch_bytes: int, partials: int,
-        n_head: int, n_head_kv: int, key_dim: int, value_dim: int, n_ctx: int, scale: float,
+        n_head: int, n_head_kv: int, key_dim: int, value_dim: int, capacity: int, scale: float,
         window: int, ahead: int, chunk: int, softcap: float, slopes: int, sinks: int,
         biases: int, far: int,
     ):  # fmt: skip
         n, position = load_i64(run + 8 * RUN_TOKENS), load_i64(run + 8 * RUN_POSITION)
         group = n_head // n_head_kv
         q_row, out_row = n_head * key_dim, n_head * value_dim
-        key_bytes, value_bytes = sizes(key_dim, value_dim)
+        key_bytes = sizes(key_dim, value_dim)[0]
+        value_bytes = value_sizes(key_dim, value_dim)[1]
         padded = (value_dim + PART - 1) // PART * PART
         record_bytes = VALUES + 4 * padded
+        blocks = (key_dim + PART - 1) // PART
+        query_bytes = 4 * key_dim if floats else QUERY_BYTES * blocks
         rows = n * group
         whole = (rows + QUERIES - 1) // QUERIES * QUERIES
-        n_spans = (position + n + SPAN - 1) // SPAN
+        base = first_seen(position, window, chunk) // SPAN  # spans before it are not counted
+        n_spans = (position + n + SPAN - 1) // SPAN - base
         split = n <= FEW and n_spans > 1
         if split:
             piece, pieces = rows, n_spans
@@ -516,6 +487,7 @@ def attending(kind: str) -> Callable[..., None]:
         most_rows = max(MOST_ROWS, (FEW * group + QUERIES - 1) // QUERIES * QUERIES)
         later = merged + most_rows * record_bytes
         turned = later + most_rows * record_bytes
+        flat = turned + most_rows * 4 * PART * blocks
         shared = partials + 64 * n_head_kv  # [KV head][span][row]: records
         job = fetch_add(op + 8 * OP_COUNTER, 1)
         while job < pieces * n_head_kv:
@@ -533,29 +505,33 @@ def attending(kind: str) -> Callable[..., None]:
             for tile in range(first, last, most):
                 some = min(most, last - tile)
                 turn(from_q, tile, some, queries_of(some), group, q_row, key_dim, scale,
-                     turned + 4 * key_dim * (tile - first))  # fmt: skip
+                     turned + query_bytes * (tile - first))  # fmt: skip
             for span in range(first_span, end_span):
                 records = merged if span == first_span else later
                 for i in range((last - first + most - 1) // most * most):
                     clear(records + record_bytes * i, padded)
                 end = position + min((last - 1) // group + 1 + ahead, n)
-                end = min(SPAN * (span + 1), end)
-                for start in range(max(SPAN * span, begin), end, STEP):
-                    at = kv_head * (n_ctx // ROWS) + start // ROWS
+                end = min(SPAN * (base + span + 1), end)
+                for start in range(max(SPAN * (base + span), begin), end, STEP):
+                    at = kv_head * (capacity // ROWS) + start % capacity // ROWS
                     k, v = keys + key_bytes * at, values + value_bytes * at
+                    if in_keys:
+                        flatten(k, key_bytes, value_dim, value_bytes, flat)
+                        v = flat
                     seen = position + 1 - start
+                    further = STEP // ROWS if start + STEP < end else 0
                     for tile in range(first, last, most):
                         some = min(most, last - tile)
                         if seen + (tile + some - 1) // group + ahead <= 0:
                             continue
                         step(some, tile, group, seen, k, key_bytes, key_dim, v, value_bytes,
-                             padded, turned + 4 * key_dim * (tile - first),
+                             padded, further, turned + query_bytes * (tile - first),
                              records + record_bytes * (tile - first), scores, room,
                              position, n, window, ahead, chunk, softcap,
                              own_slopes, own_biases, far)  # fmt: skip
                 if span != first_span:
                     for row in range(first, last):
-                        if sees(position + row // group, span, window, ahead, chunk):
+                        if sees(position + row // group, base + span, window, ahead, chunk):
                             i = record_bytes * (row - first)
                             merge(merged + i, records + i, padded)
             done = n_spans
@@ -568,7 +544,7 @@ def attending(kind: str) -> Callable[..., None]:
                 for row in range(first, last):
                     record = merged + record_bytes * (row - first)
                     for span in range(1, n_spans if split else 1):
-                        if sees(position + row // group, span, window, ahead, chunk):
+                        if sees(position + row // group, base + span, window, ahead, chunk):
                             merge(record, record + record_bytes * whole * span, padded)
                     at = to + 4 * (row // group * out_row + row % group * value_dim)
                     head = kv_head * group + row % group

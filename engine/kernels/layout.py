@@ -48,11 +48,9 @@ SPAN = 512  # keys whose softmax is summed up apart; a multiple of STEP
 QUERIES = 8  # query rows of one KV head that it handles at once, at the most
 MOST_ROWS = 32  # query rows of a piece of work that goes through all keys
 FEW = 4  # tokens of a run whose spans are pieces of work of their own, at the most
-KV = {  # bytes of a value in a KV cache, and of the scales before 32 values of 16 positions
-    "f16": (2, 0),
-    "f32": (4, 0),
-    "q8_0": (1, 32),
-}
+BACK = 1024  # positions that a sequence may go back in a ring: an answer and its thinking
+# bytes of 32 dimensions of 16 positions in a KV cache
+KV_BLOCKS = {"f16": 1024, "f32": 2048, "q8_0": 544, "q4_0": 288, "turned": 2048}
 
 
 class Operand(NamedTuple):
@@ -130,12 +128,26 @@ def padded_values(value_dim: int) -> int:
     return -(-value_dim // PART) * PART
 
 
+def kv_capacity(n_ctx: int, window: int | None) -> int:
+    """Positions that a cache keeps: of those beyond a window only so many that one can go back.
+
+    A run writes all its tokens before it reads, which is one more reason for `BACK`.
+    """
+    if window is None:
+        return n_ctx
+    return min(n_ctx, -(-(window + BACK + AMX_SPAN) // STEP) * STEP)
+
+
+def first_read(position: int, window: int) -> int:
+    """The first position that attention of a token at `position` may touch."""
+    return max(0, position - window + 1) // AMX_SPAN * AMX_SPAN
+
+
 def kv_bytes(kv: str, key_dim: int, value_dim: int) -> tuple[int, int]:
-    """Bytes that 16 keys and 16 values of one KV head take, see `attention`."""
-    size, scales = KV[kv]
-    padded = padded_values(value_dim)
-    keys = ROWS * size * key_dim + scales * -(-key_dim // PART)
-    return keys, ROWS * size * padded + scales * (padded // PART)
+    """Bytes that 16 keys and 16 values of one KV head take, see `kv_cache`."""
+    block = KV_BLOCKS[kv]
+    keys = block * key_dim // PART if kv in FLOATS else block * -(-key_dim // PART)
+    return keys, block * -(-value_dim // PART)
 
 
 def record_bytes(value_dim: int) -> int:
@@ -151,7 +163,8 @@ def attention_scratch(group: int, key_dim: int, value_dim: int) -> int:
     """Bytes that one thread needs to attend, for `group` query heads to a KV head."""
     rows = whole_tiles(max(MOST_ROWS, FEW * group))
     tile = 4 * QUERIES * (STEP + ROWS)
-    return tile + rows * 2 * record_bytes(value_dim) + -(-4 * rows * key_dim // 64) * 64
+    flat = STEP * 4 * padded_values(value_dim)  # values that are taken from keys
+    return tile + flat + rows * (2 * record_bytes(value_dim) + 4 * PART * -(-key_dim // PART))
 
 
 def attention_partials(n_head: int, n_head_kv: int, value_dim: int, n_ctx: int) -> int:

@@ -48,6 +48,15 @@ def nan_or_zero(first, second):
     return sum_f32s(add(mul(first, splat_f32(0.0)), mul(second, splat_f32(0.0))))
 
 
+@inlined
+def to_bytes(first, second):
+    """32 values as the integers of signed bytes, and their scale."""
+    peak = highest(max_f32s(abs_f32s(first), abs_f32s(second)))
+    factor = splat_f32(127.0 / peak if peak > LEAST_PEAK else 0.0)
+    scale = peak / 127.0 + nan_or_zero(first, second)
+    return to_i32s(mul(first, factor)), to_i32s(mul(second, factor)), scale
+
+
 def kernel() -> Callable[..., None]:
     def quantize(
         op, run, thread, n_threads,
@@ -69,13 +78,10 @@ def kernel() -> Callable[..., None]:
             if row < 0:
                 continue
             at = x + 4 * (width * row + PART * block)
-            first, second = load_f32s(at), load_f32s(at + 64)
-            peak = highest(max_f32s(abs_f32s(first), abs_f32s(second)))
-            factor = splat_f32(127.0 / peak if peak > LEAST_PEAK else 0.0)
-            a, b = to_i32s(mul(first, factor)), to_i32s(mul(second, factor))
+            a, b, shared = to_bytes(load_f32s(at), load_f32s(at + 64))
             store_i32s_as_i8(out + 32 * slot, a)
             store_i32s_as_i8(out + 32 * slot + 16, b)
-            store_f32(scale + 4 * slot, peak / 127.0 + nan_or_zero(first, second))
+            store_f32(scale + 4 * slot, shared)
             if spans == 1:
                 whole = sum_i32s(add_i32s(a, b))
                 store_sum(sums + 4 * slot, whole, zero)
