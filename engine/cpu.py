@@ -19,17 +19,9 @@ from vatra.engine.cpu_features import processor
 from vatra.engine.executor import KVType, Outputs, State, checked, zeros
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import OP_BARRIER, OP_WORDS
-from vatra.engine.lowering import (
-    FLOAT_TILE,
-    LOWER,
-    MAX_OUTPUTS,
-    MAX_TOKENS,
-    Lowering,
-    Runs,
-    Step,
-    barriers,
-    steps_of,
-)
+from vatra.engine.lowering import LOWER, Lowering
+from vatra.engine.lowering.products import FLOAT_TILE
+from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS, Runs, Step, barriers, steps_of
 from vatra.engine.threads import Pool, op_row, thread_count
 from vatra.engine.weights import Memory, by_amx, place, placed_bytes, way
 from vatra.models.plan import Attention, Embed, ExpertLinear, HeadLinear, KVCache, Linear, Plan
@@ -221,7 +213,7 @@ class CpuExecutor:
             angles = room.view(where, n, 2 * half)
             angles[:, :half] = np.cos(turned) * rope.magnitude
             angles[:, half:] = np.sin(turned) * rope.magnitude
-        table = self._table_of(state, room.low.runs(n), hidden)
+        table = self._table_of(state, room.low.operands.runs(n), hidden)
         self.pool.run(table, tokens=n, outputs=n_outputs, position=position)
         made = self.plan.hidden if hidden else self.plan.logits
         place = room.low.hidden if hidden else room.low.place_of(made)

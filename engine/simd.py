@@ -472,11 +472,11 @@ store_some_f32s = verb(VOID, address, f32s, i64)(lambda b, at, v, n: _store_some
 
 @verb(VOID, address)
 def prefetch(b: Any, at: Any) -> None:
-    """Ask for the cache line at an address; any address is harmless."""
+    """Ask for a cache line to come as near as the second cache; any address is harmless."""
     pointer = b.inttoptr(at, I8.as_pointer())
     function = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
     called = cgutils.get_or_insert_function(b.module, function, "llvm.prefetch.p0")
-    b.call(called, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)])
+    b.call(called, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 2), ir.Constant(I32, 1)])
 
 
 # ---- lanes -------------------------------------------------------------------------------------

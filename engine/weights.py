@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from math import prod
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
 LARGEST_HALF = 65504.0
+# memory that processes could share, which is mmap's default, gets no large pages
+PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 class Way(NamedTuple):
@@ -67,14 +70,15 @@ class Memory:
         """uint8 (size,), zeros, on a cache line of its own; raises OutOfMemory."""
         if size > len(self._rest):
             try:
-                block = mmap.mmap(-1, -(-size // self.BLOCK) * self.BLOCK)
+                block = mmap.mmap(-1, -(-size // self.BLOCK) * self.BLOCK, **PRIVATE)
             except OSError as error:
                 raise OutOfMemory(
                     f"no {mebibytes(size)} more of memory for weights ({error.strerror}): "
                     "take a smaller model, or close other programs"
                 ) from error
             if hasattr(mmap, "MADV_HUGEPAGE"):
-                block.madvise(mmap.MADV_HUGEPAGE)
+                with suppress(OSError):  # a system that has none says so
+                    block.madvise(mmap.MADV_HUGEPAGE)
             fresh = np.frombuffer(block, np.uint8)
             if size > self.BLOCK // 2:  # large ones get blocks of their own
                 return fresh[:size]

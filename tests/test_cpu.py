@@ -31,7 +31,8 @@ from vatra.engine.cpu_features import LEVELS, processor
 from vatra.engine.executor import KV_TYPES, KVType
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import FAST, FLOATS, PART, SPAN
-from vatra.engine.lowering import MAX_OUTPUTS, MAX_TOKENS, Lowering, Runs, barriers
+from vatra.engine.lowering import Lowering
+from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS, Runs, barriers
 from vatra.engine.reference import ReferenceExecutor
 from vatra.engine.weights import way
 from vatra.errors import UnsupportedFile, UsageError
@@ -507,7 +508,7 @@ def test_experts_of_many_tokens(folder: Path, name: str, monkeypatch: pytest.Mon
     one_by_one = logits(CpuExecutor(plan, 2), TOKENS)
     monkeypatch.setattr(layout, "AMX_TOKENS", 8)
     sorts = name != "f32"  # which no kernel takes expert by expert
-    assert CpuExecutor(plan, 1)._room.low.runs(8) == (Runs.SOME if sorts else Runs.MANY)
+    assert CpuExecutor(plan, 1)._room.low.operands.runs(8) == (Runs.SOME if sorts else Runs.MANY)
     monkeypatch.setattr(layout, "EXPERT_TOKENS", 2)
     found = [logits(CpuExecutor(plan, n_threads), TOKENS) for n_threads in (1, 2, 3)]
     for other in found[1:]:

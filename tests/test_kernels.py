@@ -29,7 +29,7 @@ from vatra.engine.cpu_features import LEVELS, processor
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import FAST, FLOATS, PART, ROWS
 from vatra.engine.kernels.unpack import e4m3, e8m0
-from vatra.engine.lowering import ALL_AHEAD
+from vatra.engine.lowering.attention import ALL_AHEAD
 from vatra.engine.reference import ACTIVATIONS
 from vatra.engine.simd import load_i32s, load_u8s, store_f32s
 from vatra.engine.threads import Pool, op_row
@@ -846,7 +846,7 @@ def matmul(rng: Rng, b: Buffers, name: str) -> Case:
     bias_at, bias = bias_for(rng, b, n_out)
     out = b.results(n, n_out)
     check = lambda: check_product(out, format.decode(data), x, bias)  # noqa: E731
-    shape = {"n_out": n_out, "n_blocks": blocks, "chunk": pick(rng, 1, 3), "bias": bias_at}
+    shape = {"n_out": n_out, "n_blocks": blocks, "chunk": pick(rng, 2, 6), "bias": bias_at}
     kernel, counts = f"matmul:{name},{TILE}", rows_of(rng, n)
     return made(kernel, counts, [out], check, w=at(w), out=at(out), **shape, **arguments)
 
@@ -879,7 +879,7 @@ def experts(rng: Rng, b: Buffers, name: str) -> Case:
     x = normal(rng, n if shared else n * k, n_in)
     out = b.results(n, k, n_out)
     arguments: dict[str, Any] = {"chosen": chosen_at, "bias": bias_at, "k": k, "shared_x": shared}
-    arguments |= {"n_out": n_out, "chunk": pick(rng, 1, 3), "out": at(out)}
+    arguments |= {"n_out": n_out, "chunk": pick(rng, 2, 4), "out": at(out)}
     if name in FLOATS:
         kernel = f"matmul_float:{name},0"
         arguments |= {"w": at(b.put(data)), "x": at(b.activations(x)), "n_in": n_in}
@@ -1456,7 +1456,7 @@ def quantise_and_multiply(
             ),
             op_row(
                 kernels[names[1]], w=at(w), bias=0, x=at(q), x_scale=at(scale), x_sum=at(sums),
-                out=at(out), n_out=n_out, n_blocks=n_in // format.block, chunk=1, **shared,
+                out=at(out), n_out=n_out, n_blocks=n_in // format.block, chunk=2, **shared,
             ),
         ]
     )  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 from vatra.engine.cpu import CpuExecutor, padded
 from vatra.engine.executor import KVType, State
 from vatra.engine.kernels import layout
-from vatra.engine.lowering import MAX_TOKENS
+from vatra.engine.lowering.steps import MAX_TOKENS
 from vatra.engine.reference import ReferenceExecutor
 from vatra.engine.requirements import requirements
 from vatra.engine.session import Session
