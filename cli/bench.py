@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
-from statistics import median
-from typing import TYPE_CHECKING, Annotated
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,152 +19,264 @@ from vatra.cli import options, terminal
 from vatra.errors import UsageError
 
 if TYPE_CHECKING:
-    from vatra.engine.executor import Executor
-    from vatra.models.plan import KVCache, Plan
+    from vatra.cli.bars import Section
+    from vatra.cli.speeds import OpCost, Speed
+    from vatra.formats.random_model import Shape
 
-SEED = 1  # of the random tokens that stand for a prompt
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was measured; speeds are the median of the repetitions."""
-
-    model: str
-    architecture: str
-    backend: str
-    threads: int
-    prompt_tokens: int
-    decode_tokens: int
-    repeat: int
-    prefill_tokens_per_s: float
-    decode_tokens_per_s: float
-    bytes_per_token: int  # of weights and KV cache that writing one token reads
-    decode_bytes_per_s: float
-    bandwidth_bytes_per_s: float  # what the same threads read at most on this machine
-    share_of_bandwidth: float
+PROMPT_TOKENS = DEPTH = 256
+# Of random models: seconds for each format, and too large for the caches of most processors.
+LAYERS, VOCAB = 4, 1024
 
 
 def command(
-    model: options.Model = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="GGUF files to compare.", show_default=False),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("-m", "--model", metavar="FILE", help="One more; may be repeated."),
+    ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Compare formats, random weights: q4_0,q8_0,... or all"),
+    ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZES", help="Of those random models: layers=4,embd=2048,ff=5632,..."
+        ),
+    ] = None,
     prompt_tokens: Annotated[
-        int,
-        typer.Option("-p", "--prompt-tokens", metavar="N", min=1, help="Tokens to read at once."),
-    ] = 256,
+        list[int] | None,
+        typer.Option(
+            "-p",
+            "--prompt-tokens",
+            metavar="N",
+            min=1,
+            help=f"Tokens to read at once; may be repeated. [default: {PROMPT_TOKENS}]",
+        ),
+    ] = None,
     decode_tokens: Annotated[
         int,
         typer.Option(
             "-n", "--decode-tokens", metavar="N", min=1, help="Tokens to write one by one."
         ),
     ] = 64,
+    depth: Annotated[
+        list[int] | None,
+        typer.Option(
+            "-d",
+            "--depth",
+            metavar="N",
+            min=0,
+            help=f"Write after N tokens of context; may be repeated. [default: {DEPTH}]",
+        ),
+    ] = None,
+    ops: Annotated[
+        bool, typer.Option("--ops", help="Tell what each kind of op costs, instead of speeds.")
+    ] = False,
     threads: options.Threads = None,
     repeat: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Measure so often; the median counts.")
+        int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")
     ] = 3,
     kv: options.KV = options.KVFormat.f16,
     backend: options.Executor = options.Backend.cpu,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Only one JSON object on one line, for programs.")
+        bool, typer.Option("--json", help="One JSON object per line, for programs.")
+    ] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="A header and rows, for spreadsheets.")
     ] = False,
 ) -> None:
-    """Measure a model's speed and how near it is to the limit.
+    """Measure models or formats, and how near the limit they are.
 
-    Tokens/s of reading a prompt and of writing an answer, GB/s of memory read while writing, and
-    the share of this machine's measured bandwidth that is.
+    Tokens/s of reading a prompt and of writing an answer, arithmetic, GB/s of memory read while
+    writing, and the share of this machine's measured bandwidth that is. Of several models, each is
+    measured once in every round.
     """
-    path = options.model_path(model)
+    if as_json and as_csv:
+        raise UsageError("--json and --csv: only one of them at a time")
+    if shape is not None and formats is None:
+        raise UsageError("--shape is for the random models of --formats: give that, too")
+    if ops and backend is options.Backend.reference:
+        raise UsageError("--ops: the reference backend has no kernels that could be timed")
+    paths = [options.model_path(name) for name in (*(files or ()), *(models or ()))]
+    names = _formats(formats) if formats is not None else []
+    if not paths and not names:
+        paths = [options.model_path(os.environ.get("VATRA_MODEL"))]
 
+    from vatra.cli import speeds
     from vatra.cli.progress import waiting
 
-    with waiting() as shown:
+    reads = [speeds.Task("prefill", n, 0) for n in prompt_tokens or [PROMPT_TOKENS]]
+    writes = [speeds.Task("decode", decode_tokens, n) for n in depth or [DEPTH]]
+    tasks = list(dict.fromkeys([*reads, *writes]))
+    n_ctx = max(task.n_ctx for task in tasks)
+    with ExitStack() as stack, waiting() as shown:
         import vatra
         from vatra.engine import bandwidth
         from vatra.engine.model import cannot_write
 
-        n_ctx = prompt_tokens + decode_tokens
-        loaded = vatra.load(path, backend=backend.value, threads=threads, ctx=n_ctx, kv=kv.value)
-        if (why := cannot_write(loaded.plan)) is not None:
-            raise UsageError(why)
-        executor = loaded.executor
-        n_threads = threads or loaded.threads
-        _measure(executor, kv.value, min(prompt_tokens, 16), 2)  # pages in, caches warm
-        speeds = []
-        for done in range(repeat):
-            shown.on_measure(done, repeat)
-            speeds.append(_measure(executor, kv.value, prompt_tokens, decode_tokens))
-        limit = bandwidth.measure(n_threads)
-    prefill, decode = median(s[0] for s in speeds), median(s[1] for s in speeds)
-    kept = partial(executor.state_class.bytes_per_token, kv=kv.value)
-    per_token = bytes_per_token(loaded.plan, kept, prompt_tokens + decode_tokens / 2)
-    result = Result(
-        model=path.name,
-        architecture=loaded.plan.architecture,
-        backend=backend.value,
-        threads=n_threads,
-        prompt_tokens=prompt_tokens,
-        decode_tokens=decode_tokens,
-        repeat=repeat,
-        prefill_tokens_per_s=round(prefill, 3),
-        decode_tokens_per_s=round(decode, 3),
-        bytes_per_token=per_token,
-        decode_bytes_per_s=round(decode * per_token),
-        bandwidth_bytes_per_s=round(limit),
-        share_of_bandwidth=round(decode * per_token / limit, 4),
-    )
+        named = _named(paths)
+        if names:
+            named |= _random_models(stack, names, _shape(shape, n_ctx))
+        subjects = []
+        for name, path in named.items():
+            model = vatra.load(path, backend.value, threads, n_ctx, kv.value)
+            if (why := cannot_write(model.plan)) is not None:
+                raise UsageError(f"{name}: {why}")
+            subjects.append(speeds.Subject(name, stack.enter_context(model), tasks))
+        table: list[Any]
+        if ops:
+            table = [c for s in subjects for task in tasks for c in s.op_costs(task, repeat)]
+        else:
+            n_threads = subjects[0].model.threads
+            before = bandwidth.measure(n_threads)
+            speeds.rounds(subjects, tasks, repeat, shown.on_measure)
+            limit = max(before, bandwidth.measure(n_threads))
+            table = [subject.speed(task, limit) for task in tasks for subject in subjects]
     if as_json:
-        terminal.write_line(json.dumps(asdict(result)))
+        for row in table:
+            terminal.write_line(json.dumps(asdict(row)))
+    elif as_csv:
+        terminal.write(_csv([asdict(row) for row in table]))
     else:
-        terminal.write_line(card(result))
+        from vatra.cli import bars
+
+        bars.show(list(op_sections(table) if ops else speed_sections(table)))
 
 
-def card(r: Result) -> str:
-    """The result for people."""
-    return "\n".join(
-        (
-            f"{r.model} ({r.architecture}), {r.backend}, {r.threads} threads, median of {r.repeat}",
-            f"prefill   {r.prefill_tokens_per_s:10.1f} tokens/s   {r.prompt_tokens} tokens at once",
-            f"decode    {r.decode_tokens_per_s:10.1f} tokens/s   {r.decode_tokens} tokens "
-            f"after {r.prompt_tokens}",
-            f"reads     {r.decode_bytes_per_s / 1e9:10.1f} GB/s       "
-            f"{r.bytes_per_token / 1e6:.1f} MB for each token written",
-            f"bandwidth {r.bandwidth_bytes_per_s / 1e9:10.1f} GB/s       "
-            f"decode uses {100 * r.share_of_bandwidth:.0f} % of what these threads can read",
+# ---- what is measured ----------------------------------------------------------------------------
+
+
+def _formats(text: str) -> list[str]:
+    """The weight formats named in `text`, or all; raises UsageError for an unknown one."""
+    from vatra.quant import FORMATS
+
+    names = list(FORMATS) if text == "all" else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in FORMATS:
+            raise UsageError(
+                f"--formats: {name!r} is no format, wanted all or {', '.join(FORMATS)}"
+            )
+    return list(dict.fromkeys(names))
+
+
+def _shape(text: str | None, n_ctx: int) -> Shape:
+    """The sizes that `text` says, `name=number,...`, and ours for the rest; raises UsageError."""
+    from vatra.formats.random_model import Shape
+
+    sizes = asdict(Shape(layers=LAYERS, vocab=VOCAB, ctx=n_ctx))
+    usual = ",".join(f"{name}={size}" for name, size in sizes.items())
+    for part in text.split(",") if text else ():
+        name, _, number = part.strip().partition("=")
+        if name not in sizes or not number.isdecimal():
+            raise UsageError(f"--shape: got {part!r}, wanted some of {usual}")
+        sizes[name] = int(number)
+    try:
+        return Shape(**sizes)
+    except ValueError as error:
+        raise UsageError(f"--shape: {error}") from None
+
+
+def _named(paths: Sequence[Path]) -> dict[str, Path]:
+    """Files by the name that stands for each in tables: the file's, or all that was typed."""
+    names = [path.name for path in paths]
+    return {
+        path.name if names.count(path.name) == 1 else str(path): path
+        for path in dict.fromkeys(paths)
+    }
+
+
+def _random_models(stack: ExitStack, formats: Sequence[str], shape: Shape) -> dict[str, Path]:
+    """Models of random weights, in a folder that goes with `stack`; raises UsageError."""
+    import tempfile
+
+    from vatra.formats import random_model
+
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vatra-bench-")))
+    found = {}
+    for name in formats:
+        found[name] = folder / f"{name}.gguf"
+        try:
+            random_model.write(found[name], shape, name)
+        except ValueError as error:
+            raise UsageError(f"--shape: {name}: {error}") from None
+    return found
+
+
+# ---- how it is shown -----------------------------------------------------------------------------
+
+
+def _csv(records: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
+
+
+def speed_sections(speeds: Sequence[Speed]) -> Iterator[Section]:
+    """A table for each task, with a row for each model."""
+    from vatra.cli.bars import Section
+
+    for _, group in groupby(speeds, key=lambda s: (s.task, s.tokens, s.depth)):
+        rows = list(group)
+        first = rows[0]
+        title = (
+            f"{_said(first)} ({first.backend}, {first.threads} threads, median of {first.rounds})"
         )
-    )
+        if first.task == "prefill":
+            columns = ["model", "weights", "tokens/s", "G op/s"]
+            cells = [[_fixed(s.tokens_per_s), _fixed(s.ops_per_s / 1e9)] for s in rows]
+        else:
+            title += f"; bandwidth of these threads {first.bandwidth_bytes_per_s / 1e9:.1f} GB/s"
+            columns = ["model", "weights", "tokens/s", "GB/s read", "of bandwidth", "MB a token"]
+            cells = [
+                [
+                    _fixed(s.tokens_per_s),
+                    _fixed((s.bytes_per_s or 0) / 1e9),
+                    f"{100 * (s.share_of_bandwidth or 0):.0f} %",
+                    _fixed((s.bytes_per_token or 0) / 1e6),
+                ]
+                for s in rows
+            ]
+            if any((s.share_of_bandwidth or 0) > 1.05 for s in rows):
+                title += "; above it, weights stayed in the processor's cache"
+        table = [[s.model, s.format, *some] for s, some in zip(rows, cells, strict=True)]
+        yield Section(title, columns, table, [s.tokens_per_s for s in rows])
 
 
-def bytes_per_token(plan: Plan, kept: Callable[[KVCache], int], position: float) -> int:
-    """Bytes of weights, and of KV caches of `kept` bytes a token, that one at `position` reads."""
-    from vatra.models.plan import Attention, Embed, ExpertLinear, Linear
+def op_sections(costs: Sequence[OpCost]) -> Iterator[Section]:
+    """A table for each model and task, with a row for each kind of op."""
+    from vatra.cli.bars import Section
 
-    total = 0.0
-    for op in plan.ops:
-        if isinstance(op, Linear):
-            total += op.weight.nbytes
-        elif isinstance(op, ExpertLinear):
-            total += op.weight.nbytes * op.experts.width / op.weight.shape[0]
-        elif isinstance(op, Embed):
-            total += op.weight.nbytes / op.weight.n_rows
-        elif isinstance(op, Attention):
-            total += min(position, op.cache.window or position) * kept(op.cache)
-    return round(total)
+    columns = ["op", "weights", "calls", "ms/token", "of time", "GB/s", "G op/s"]
+    for (model, *_), group in groupby(costs, key=lambda c: (c.model, c.task, c.tokens, c.depth)):
+        rows = list(group)
+        title = f"{model}, {_said(rows[0])}: {_fixed(rows[0].tokens_per_s)} tokens/s"
+        table = [
+            [
+                c.op,
+                c.format,
+                str(c.calls),
+                f"{c.ms_per_token:.4f}",
+                f"{100 * c.share:.1f} %",
+                "" if c.bytes_per_s is None else _fixed(c.bytes_per_s / 1e9),
+                "" if c.ops_per_s is None else _fixed(c.ops_per_s / 1e9),
+            ]
+            for c in rows
+        ]
+        yield Section(title, columns, table, [c.share for c in rows])
 
 
-def _measure(executor: Executor, kv: str, n_prompt: int, n_decode: int) -> tuple[float, float]:
-    """Tokens/s of evaluating `n_prompt` random tokens at once, and of `n_decode` single ones."""
-    import numpy as np
+def _said(row: Speed | OpCost) -> str:
+    if row.task == "prefill":
+        return f"prefill: {row.tokens} tokens at once"
+    return f"decode: {row.tokens} tokens one by one after {row.depth}"
 
-    from vatra.engine.session import CHUNK
 
-    tokens = np.random.default_rng(SEED).integers(
-        0, executor.plan.n_vocab, n_prompt + n_decode, dtype=np.int32
-    )
-    state = executor.new_state(n_prompt + n_decode, kv=kv)  # type: ignore[arg-type]
-    begin = time.perf_counter()
-    for chunk in range(0, n_prompt, CHUNK):
-        end = min(chunk + CHUNK, n_prompt)
-        executor.run(state, tokens[chunk:end], chunk, "last" if end == n_prompt else "none")
-    middle = time.perf_counter()
-    for i in range(n_prompt, n_prompt + n_decode):
-        executor.run(state, tokens[i : i + 1], i, "last")
-    end_s = time.perf_counter()
-    return n_prompt / (middle - begin), n_decode / (end_s - middle)
+def _fixed(value: float) -> str:
+    """Three digits or more."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

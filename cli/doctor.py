@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from importlib import import_module
 from typing import Annotated, Protocol, cast
 
@@ -12,14 +15,10 @@ from vatra.choices import Choice
 from vatra.cli import terminal
 from vatra.errors import VatraError
 
-# Each has `report() -> list[Choice]`; printed in this order.
-REPORTERS = (
-    "vatra.engine.cpu_features",
-    "vatra.engine.threads",
-    "vatra.engine.cpu",
-    "vatra.engine.jit",
-)
+# Modules of the engine with `report() -> list[Choice]`, printed in this order and these groups.
+REPORTERS = (("cpu_features", "threads", "memory", "model"), ("tiles", "cpu"), ("jit",))
 LIBRARIES = ("numpy", "numba", "llvmlite", "gguf", "jinja2", "regex")
+NARROWEST = 60  # columns to which lines are folded at the least
 
 
 class Reporter(Protocol):
@@ -36,46 +35,69 @@ def command(
 ) -> None:
     """Show what was chosen on this machine, and why.
 
-    Instruction set, threads, kernels, cache folder, versions: each with its reason.
+    Versions, processor, threads, memory, how the work is cut, kernels: the inner loops, which are
+    compiled for this processor.
     """
-    choices = [*_versions(), _usual_model()]
-    for name in REPORTERS:
-        try:
-            reporter: Reporter = import_module(name)
-            choices += reporter.report()
-        except VatraError:
-            raise
-        except Exception as error:  # a doctor must still speak of the rest
-            part = name.rpartition(".")[2]
-            choices.append(Choice(part, "failed", f"{type(error).__name__}: {error}"))
+    groups = [[*_versions(), _usual_model()]]
+    groups += [[choice for name in names for choice in _report(name)] for names in REPORTERS]
     if model:
-        choices += _model(model)
+        groups.append(_model(model))
+    choices = [choice for group in groups for choice in group]
     if as_json:
         terminal.write_line(json.dumps([choice._asdict() for choice in choices]))
         return
-    width = max(len(choice.name) for choice in choices)
-    for choice in choices:
-        terminal.write_line(f"{choice.name:{width}}  {choice.value}  ({choice.reason})")
+    columns = None
+    if terminal.is_terminal(sys.stdout):
+        columns = max(NARROWEST, shutil.get_terminal_size().columns)
+    name_width = max(len(choice.name) for choice in choices)
+    texts = ("\n".join(line(choice, name_width, columns) for choice in group) for group in groups)
+    terminal.write_line("\n\n".join(texts))
+
+
+def line(choice: Choice, name_width: int, columns: int | None) -> str:
+    """A choice in one line, or in lines of so many columns, indented under the first."""
+    name, text = f"{choice.name:{name_width}}  ", f"{choice.value}  ({choice.reason})"
+    if columns is None:
+        return name + text
+    return textwrap.fill(
+        text,
+        columns,
+        initial_indent=name,
+        subsequent_indent=" " * len(name),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _report(name: str) -> list[Choice]:
+    try:
+        reporter: Reporter = import_module(f"vatra.engine.{name}")
+        return reporter.report()
+    except VatraError:
+        raise
+    except Exception as error:  # a doctor must still speak of the rest
+        return [Choice(name, "failed", f"{type(error).__name__}: {error}")]
 
 
 def _versions() -> list[Choice]:
     import platform
-    import sys
     from importlib.metadata import PackageNotFoundError, version
 
     import vatra
 
-    found = [
+    found, missing = [], []
+    for library in LIBRARIES:
+        try:
+            found.append(f"{library} {version(library)}")
+        except PackageNotFoundError:
+            missing.append(Choice(library, "missing", "pip install it: vatra needs it"))
+    return [
         Choice("vatra", vatra.__version__, f"installed in {vatra.__path__[0]}"),
         Choice("python", platform.python_version(), sys.executable),
         Choice("system", platform.platform(), "as Python sees it"),
+        Choice("libraries", ", ".join(found), "those that answers depend on"),
+        *missing,
     ]
-    for library in LIBRARIES:
-        try:
-            found.append(Choice(library, version(library), "installed beside vatra"))
-        except PackageNotFoundError:
-            found.append(Choice(library, "missing", "pip install it: vatra needs it"))
-    return found
 
 
 def _usual_model() -> Choice:
@@ -98,7 +120,11 @@ def _model(path: str) -> list[Choice]:
     """What is chosen for one model: context, threads, how its weights are read."""
     import vatra
     from vatra.cli.progress import waiting
+    from vatra.engine.requirements import requirements
 
     with waiting(), vatra.load(path) as model:
         reporter = cast(Reporter, model.executor)
-        return [*model.choices, *reporter.report()]
+        needed = requirements(model.plan, type(model.executor), model.n_ctx, model.kv)
+        total, _, parts = str(needed).partition(": ")
+        memory = Choice("memory of this model", total, parts)
+        return [*model.choices, memory, *reporter.report()]

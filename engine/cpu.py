@@ -5,10 +5,13 @@ Embedding rows and the sines of positions are written by numpy before the walk.
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -23,6 +26,7 @@ from vatra.engine.lowering import LOWER, Lowering
 from vatra.engine.lowering.products import FLOAT_TILE
 from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS, Runs, Step, barriers, steps_of
 from vatra.engine.threads import Pool, op_row, thread_count
+from vatra.engine.timings import Timings, cycles_per_s
 from vatra.engine.weights import Memory, by_amx, place, placed_bytes, way
 from vatra.models.plan import Attention, Embed, ExpertLinear, HeadLinear, KVCache, Linear, Plan
 from vatra.quant import FORMATS, by_name
@@ -78,7 +82,14 @@ class CpuState(State):
 
     partials: list[Array] = field(init=False, repr=False)
     room: Room = field(init=False, repr=False)  # that the tables are of
-    tables: dict[tuple[Runs, bool], Array] = field(init=False, repr=False)
+    tables: dict[tuple[Runs, bool], Table] = field(init=False, repr=False)
+
+
+class Table(NamedTuple):
+    """What the threads walk: int64 (n_steps, OP_WORDS), and the steps it was made of."""
+
+    rows: Array
+    steps: list[Step]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +125,7 @@ class CpuExecutor:
         jit.load(["loop:", "relayout:", *(step.kernel.format(kv=kv) for step in low.steps)])
         self.pool = Pool(self.n_threads)
         weakref.finalize(self, self.pool.close)
+        self._timings: Timings | None = None
         memory = Memory()
         self._weights = {weight: place(weight, self.pool, memory) for weight in _matrices(plan)}
         self._room = Room(low, zeros((low.arena.size,), np.uint8))
@@ -133,12 +145,12 @@ class CpuExecutor:
             self._table_of(state, runs, False)
         return state
 
-    def _table_of(self, state: CpuState, runs: Runs, hidden: bool) -> Array:
+    def _table_of(self, state: CpuState, runs: Runs, hidden: bool) -> Table:
         """The table for a kind of runs, or for as much of one as makes `Plan.hidden`."""
         key, low = (runs, hidden), state.room.low
         if key not in state.tables:
-            steps = low.steps[: low.n_hidden] if hidden else low.steps
-            state.tables[key] = self._table(state, steps_of(steps, runs))
+            steps = steps_of(low.steps[: low.n_hidden] if hidden else low.steps, runs)
+            state.tables[key] = Table(self._table(state, steps), steps)
         return state.tables[key]
 
     def _table(self, state: CpuState, steps: list[Step]) -> Array:
@@ -202,7 +214,7 @@ class CpuExecutor:
         self, state: CpuState, tokens: Array, position: int, n_outputs: int, hidden: bool
     ) -> Array:
         """(n_outputs, width): logits, or hidden vectors, until the next walk."""
-        n, room = len(tokens), state.room
+        n, room, began = len(tokens), state.room, time.perf_counter()
         for op, where in room.low.embeds:
             rows = np.arange(position, position + n) if op.by_position else tokens
             room.view(where, n, op.out.width)[:] = op.weight.decode_rows(rows)
@@ -214,10 +226,25 @@ class CpuExecutor:
             angles[:, :half] = np.cos(turned) * rope.magnitude
             angles[:, half:] = np.sin(turned) * rope.magnitude
         table = self._table_of(state, room.low.operands.runs(n), hidden)
-        self.pool.run(table, tokens=n, outputs=n_outputs, position=position)
+        timed: AbstractContextManager[Array | None] = nullcontext()
+        if self._timings is not None:
+            timed = self._timings.walk(table.steps, n, n_outputs, state.kv, began)
+        with timed as cycles:
+            self.pool.run(table.rows, tokens=n, outputs=n_outputs, position=position, cycles=cycles)
         made = self.plan.hidden if hidden else self.plan.logits
         place = room.low.hidden if hidden else room.low.place_of(made)
         return room.view(place, n_outputs, made.width)
+
+    @contextmanager
+    def timings(self) -> Iterator[Timings]:
+        """Within the block, what each op costs is counted; a block within counts for itself."""
+        with self.pool.lock:
+            before, rate = self._timings, cycles_per_s(self.pool)
+            found = self._timings = Timings(rate)
+        try:
+            yield found
+        finally:
+            self._timings = before
 
     def close(self) -> None:
         """End the threads."""
@@ -261,10 +288,12 @@ def kernels_for(formats: list[str]) -> list[str]:
 
 
 def report() -> list[Choice]:
-    """What `vatra doctor` says of kernel paths before any model is loaded."""
-    ways: dict[str, list[str]] = {}
+    """How weights of each format are read, for `vatra doctor` before any model is loaded."""
+    ways: dict[tuple[str, str], list[str]] = {}
     for format in FORMATS.values():
         chosen = way(format)
-        reason = chosen.reason if chosen.format == format.name else "decoded to f16 when loaded"
-        ways.setdefault(reason, []).append(format.name)
-    return [Choice("weights", " ".join(names), reason) for reason, names in ways.items()]
+        key = ("weights: decoded", "to f16, when loaded: they have no kernel of their own")
+        if chosen.format == format.name:
+            key = ("weights: packed" if chosen.operand else "weights: floats", chosen.reason)
+        ways.setdefault(key, []).append(format.name)
+    return [Choice(name, " ".join(names), reason) for (name, reason), names in ways.items()]

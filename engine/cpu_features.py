@@ -156,15 +156,19 @@ def report() -> list[Choice]:
         if f.startswith(("avx", "fma", "f16c", "amx", "neon", "fullfp16", "dotprod", "i8mm"))
     ]
     return [
-        Choice("processor", cpu.name, f"{platform.machine()}, as LLVM names it"),
+        Choice("processor", cpu.name, f"{platform.machine()}, as LLVM, the compiler, names it"),
         Choice("instruction set", cpu.level, cpu.reason),
-        Choice("features", " ".join(shown) or "none used", "reported by LLVM"),
-        Choice(
-            "many tokens",
-            "bf16 tiles of AMX" if cpu.matrix_tiles else "the same tiles as few",
-            "the processor has AMX" if cpu.matrix_tiles else "no AMX that may be used",
-        ),
-        Choice(
-            "tile", f"16 rows x {cpu.tokens_per_tile} tokens", f"fills the registers of {cpu.level}"
-        ),
+        Choice("features", " ".join(shown) or "none used", "what kernels may use of it"),
+        Choice("AMX", "on" if cpu.matrix_tiles else "off", _why_tiles(cpu)),
     ]
+
+
+def _why_tiles(cpu: Processor) -> str:
+    """Why AMX, which multiplies whole tiles of numbers at once, is used or not."""
+    if cpu.matrix_tiles:
+        return "the processor multiplies whole tiles of numbers at once: used for prompts"
+    if os.environ.get("VATRA_ISA"):
+        return "left out where VATRA_ISA asks for an instruction set"
+    if not _may_use_tiles():
+        return "only Linux on x86-64 gives its registers, and did not"
+    return "this processor cannot multiply tiles of bf16 numbers"

@@ -289,5 +289,9 @@ def report() -> list[Choice]:
     size = sum(file.stat().st_size for file in kept)
     return [
         Choice("kernel cache", str(folder), reason),
-        Choice("kept kernels", f"{len(kept)}, {size / 1e3:.0f} kB", "compiled on first use"),
+        Choice(
+            "kept kernels",
+            f"{len(kept)}, {size / 1e3:.0f} kB",
+            "machine code for this processor, compiled on first use",
+        ),
     ]

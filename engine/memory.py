@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from vatra.choices import Choice
 from vatra.engine import control_groups
 
 
@@ -24,6 +25,14 @@ def available() -> Available | None:
     """
     found = [a for a in (_machine(), _group(), _process()) if a is not None]
     return min(found, default=None)
+
+
+def report() -> list[Choice]:
+    """What `vatra doctor` says of memory."""
+    left = available()
+    if left is None:
+        return [Choice("memory", "unknown", "this system does not tell")]
+    return [Choice("memory", mebibytes(left.n_bytes), left.reason)]
 
 
 def mebibytes(n_bytes: int) -> str:

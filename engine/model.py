@@ -6,6 +6,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from importlib import import_module
@@ -39,6 +40,7 @@ from vatra.formats.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from vatra.engine.constraint import Grammar
+    from vatra.engine.timings import Timings
     from vatra.formats.answers import Answer
     from vatra.formats.chat_template import ChatTemplate, Message, Segment
     from vatra.formats.checkpoint import Checkpoint
@@ -145,6 +147,13 @@ def choose_ctx(
             share = f"1/{SHARE_OF_MEMORY} of the {memory.mebibytes(available.n_bytes)}"
             reason = f"the file says {trained}; its KV cache may take {share} {available.reason}"
     return Choice("ctx", str(n_ctx), reason)
+
+
+def report() -> list[Choice]:
+    """How a context is chosen where none is asked for, for `vatra doctor`."""
+    most = f"what the file says, up to {MOST_CTX_UNASKED} tokens"
+    why = f"its keys and values may take 1/{SHARE_OF_MEMORY} of the memory; --ctx asks for another"
+    return [Choice("context", most, why)]
 
 
 def check_memory(needed: Requirements) -> None:
@@ -496,6 +505,13 @@ class Model:
             wanted = 'a list such as [{"role": "user", "content": "Hello"}]'
             raise UsageError(f"messages: got {messages!r:.80}, wanted {wanted}")
         return (template or self.chat_template).render(messages, add_generation_prompt, **kwargs)
+
+    def timings(self) -> AbstractContextManager[Timings]:
+        """Within the block, what each op of this model's runs costs; UsageError without kernels."""
+        timed = getattr(self.executor, "timings", None)
+        if timed is None:
+            raise UsageError("timings of ops: the reference backend has none, only cpu has")
+        return timed()
 
     def close(self) -> None:
         """End the threads and give the file back; the model can not be used afterwards."""

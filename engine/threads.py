@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from functools import cache
@@ -20,6 +21,10 @@ from vatra.errors import UsageError
 
 Array = np.ndarray
 NEVER = np.iinfo(np.int64).max
+STALLED = 0.4  # share of a run that threads wait: 0.02 to 0.12 alone, 0.75 and more beside another
+NOTICE_S = 0.05  # of such runs until one thread is left out
+PATIENCE_S = (0.5, 4.0)  # until it is tried again: at first, and after many times in vain
+CALM_S = 1.0  # with all threads, until a neighbour is forgotten
 _ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 2)
 
 
@@ -99,6 +104,39 @@ def op_row(kernel: jit.Kernel, **arguments: float) -> Array:
     return row
 
 
+class Crew:
+    """How many of `most` threads take part in a run: fewer while others keep their cores busy.
+
+    All threads wait for the slowest at every op. One whose core a busy neighbour shares is away for
+    whole time slices, and costs more than it does; without it, the neighbour costs one core.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = self.size = most
+        self._stalled_s = 0.0  # of runs, one after the other, in which threads mostly waited
+        self._retry_s, self._patience_s = 0.0, PATIENCE_S[0]
+
+    def begin(self, now: float) -> int:
+        """How many threads are to take part in a run."""
+        if self.size < self.most and now >= self._retry_s:
+            self.size += 1
+        return self.size
+
+    def ran(self, waiting: float, seconds: float, now: float) -> None:
+        """Note a run that ended at `now`, and the share of it that threads waited for another."""
+        if waiting < STALLED:
+            self._stalled_s = 0.0
+            if now > self._retry_s + CALM_S:
+                self._patience_s = PATIENCE_S[0]
+        elif self.size > 1:
+            self._stalled_s += seconds
+            if self._stalled_s >= NOTICE_S:
+                self.size -= 1
+                self._stalled_s = 0.0
+                self._retry_s = now + self._patience_s
+                self._patience_s = min(2 * self._patience_s, PATIENCE_S[1])
+
+
 class Pool:
     """`n_threads` threads that run op tables; one table at a time.
 
@@ -114,9 +152,11 @@ class Pool:
         self.run_block = block[skip : skip + layout.RUN_WORDS]
         self.run_block[layout.RUN_YIELD] = _yield_address()
         self._loop = _ENTRY(jit.load(["loop:"])["loop:"].address)
+        self.crew = Crew(n_threads)
         self.lock = threading.RLock()
         self._pid = -1
         self._workers: list[_Worker] = []
+        self._at_work: list[_Worker] = []  # those that take part in the last run
         self._number = self._ended = 0  # the last run, and the last that has ended
         _POOLS.add(self)
 
@@ -128,27 +168,37 @@ class Pool:
                 for worker in self._workers:
                     worker.end()
 
-    def run(self, table: Array, *, tokens: int = 0, outputs: int = 0, position: int = 0) -> None:
-        """Run every op of `table` (n_ops, OP_WORDS) on all threads.
+    def run(
+        self,
+        table: Array,
+        *,
+        tokens: int = 0,
+        outputs: int = 0,
+        position: int = 0,
+        cycles: Array | None = None,
+    ) -> None:
+        """Run every op of `table` (n_ops, OP_WORDS) on all threads, less those that `crew` spares.
 
+        int64 `cycles` (n_ops + 1,) are given when the first thread begins, and ends each op.
         On KeyboardInterrupt the threads stop after the ops they are in, and it is raised again.
         """
         with self.lock:
             block = self.run_block
             if self._pid != os.getpid():  # the first run, or the first after a fork
                 self._number = self._ended = 0
-                self._workers = [
-                    _Worker(self._loop, block, i, self.n_threads) for i in range(self.n_threads)
-                ]
+                self._workers = [_Worker(self._loop, block, i) for i in range(self.n_threads)]
                 self._pid = os.getpid()
             self._stop()  # what could still be running after three interruptions at once
             self._table = table  # stays, whatever happens, while threads may read it
             table[:, layout.OP_COUNTER] = 0
             block[layout.RUN_TOKENS], block[layout.RUN_OUTPUTS] = tokens, outputs
             block[layout.RUN_POSITION] = position
+            block[layout.RUN_CYCLES] = 0 if cycles is None else cycles.ctypes.data
             block[layout.RUN_ABORT], block[layout.RUN_LAST] = 0, NEVER
             block[layout.RUN_OPS], block[layout.RUN_N_OPS] = table.ctypes.data, len(table)
-            block[layout.RUN_ARRIVED] = block[layout.RUN_TURN] = 0
+            block[layout.RUN_ARRIVED] = block[layout.RUN_TURN] = block[layout.RUN_WAITED] = 0
+            began = time.monotonic()
+            self._at_work = self._workers[: self.crew.begin(began)]
             try:
                 try:
                     self._number += 1
@@ -157,12 +207,17 @@ class Pool:
                     self._stop()
             finally:  # and another one just then: no thread may run when this is left
                 self._stop()
+            lasted = int(block[layout.RUN_ENDED] - block[layout.RUN_BEGAN])
+            others = max(1, len(self._at_work) - 1)
+            waiting = int(block[layout.RUN_WAITED]) / max(1, lasted * others)
+            now = time.monotonic()
+            self.crew.ran(waiting, now - began, now)
 
     def _finish(self) -> None:
         """Let every thread do the last run, unless it has, and wait until all have."""
-        for worker in self._workers:
-            worker.start(self._number)
-        for worker in self._workers:
+        for worker in self._at_work:
+            worker.start(self._number, len(self._at_work))
+        for worker in self._at_work:
             worker.wait(self._number)
         self._ended = self._number
 
@@ -192,18 +247,18 @@ if hasattr(os, "register_at_fork"):
 class _Worker:
     """One thread. Its locks only wake; what counts are the numbers of the runs."""
 
-    def __init__(self, loop: Callable[..., int], block: Array, i: int, n_threads: int) -> None:
+    def __init__(self, loop: Callable[..., int], block: Array, i: int) -> None:
         # plain locks, which start locked: the quickest way to wake another thread from Python
         self._go, self._done = threading.Lock(), threading.Lock()
         self._go.acquire()
         self._done.acquire()
-        self.wanted = self.finished = 0
-        arguments = (loop, block, i, n_threads)
+        self.wanted = self.finished = self.n_threads = 0
+        arguments = (loop, block, i)
         threading.Thread(target=self._work, args=arguments, daemon=True, name=f"vatra {i}").start()
 
-    def start(self, number: int) -> None:
-        """Let the thread do run `number`, unless it has been told so before."""
-        self.wanted = number
+    def start(self, number: int, n_threads: int) -> None:
+        """Let the thread do run `number`, one of `n_threads`, unless it has been told so before."""
+        self.wanted, self.n_threads = number, n_threads
         if self._go.locked():
             self._go.release()
 
@@ -213,9 +268,9 @@ class _Worker:
             self._done.acquire()
 
     def end(self) -> None:
-        self.start(-1)
+        self.start(-1, 0)
 
-    def _work(self, loop: Callable[..., int], block: Array, i: int, n_threads: int) -> None:
+    def _work(self, loop: Callable[..., int], block: Array, i: int) -> None:
         scratch = (ctypes.c_int64 * 2)()  # for Numba's calling convention
         at = ctypes.addressof(scratch)
         while True:
@@ -223,7 +278,7 @@ class _Worker:
             if self.wanted < 0:
                 return
             if self.finished < (number := self.wanted):
-                loop(at, at + 8, 0, block.ctypes.data, i, n_threads)
+                loop(at, at + 8, 0, block.ctypes.data, i, self.n_threads)
                 self.finished = number
                 if self._done.locked():
                     self._done.release()
@@ -232,4 +287,9 @@ class _Worker:
 def report() -> list[Choice]:
     """What `vatra doctor` says of threads."""
     count, reason = allowed_cpus()
-    return [Choice("threads", str(count), reason)]
+    first, last = PATIENCE_S
+    why = f"a thread on such a core delays all; it is tried again after {first:g} to {last:g} s"
+    return [
+        Choice("threads", str(count), reason),
+        Choice("busy cores", "left to other programs", why),
+    ]

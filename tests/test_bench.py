@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import io
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +21,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import vatra
 from vatra import models
-from vatra.formats import gguf, tokenizer
+from vatra.cli import app, bars, speeds
+from vatra.engine import bandwidth, session
+from vatra.engine.executor import State
+from vatra.formats import gguf, random_model, tokenizer
 from vatra.models.plan import ExpertLinear
 from vatra.quant import FORMATS
 
@@ -32,7 +43,6 @@ def script(name: str) -> ModuleType:
 
 
 compare = script("compare")
-random_model = script("random_model")
 TINY = random_model.Shape(layers=1, embd=256, ff=512, heads=4, kv_heads=2, vocab=700, ctx=64)
 
 
@@ -104,8 +114,176 @@ def test_impossible_models_are_refused(
     }.items():
         monkeypatch.setattr(sys, "argv", ["random_model.py", str(tmp_path / "m"), *arguments])
         with pytest.raises(SystemExit):
-            random_model.main()
+            script("random_model").main()
         assert message in capsys.readouterr().err
+
+
+# ---- vatra bench --------------------------------------------------------------------------------
+
+TINY_SIZES = "layers=1,embd=256,ff=512,heads=4,kv_heads=2,vocab=300"
+QUICK = ["-n", "3", "--repeat", "2", "--threads", "1"]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    found = [tmp_path / "small.gguf", tmp_path / "large.gguf"]
+    random_model.write(found[0], TINY, "q8_0")
+    random_model.write(found[1], replace(TINY, layers=3), "q4_0")
+    return found
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Less memory is read, which takes less time; the command's way to end is taken back."""
+    monkeypatch.setattr(bandwidth, "SIZE", 32 << 20)
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def vatra_bench(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """What the command prints."""
+    status = app.main(["bench", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    return out
+
+
+def test_files_are_compared(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = ["-p", 16, "-p", 40, "-d", 0, "-d", 8]
+    out = vatra_bench(capsys, files[0], "-m", files[1], *tasks, *QUICK, "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    found = [(r["model"], r["task"], r["tokens"], r["depth"]) for r in rows]
+    assert found == [
+        (name, *task)
+        for task in (("prefill", 16, 0), ("prefill", 40, 0), ("decode", 3, 0), ("decode", 3, 8))
+        for name in ("small.gguf", "large.gguf")
+    ]
+    for row in rows:
+        assert row["rounds"] == 2 and row["threads"] == 1 and row["tokens_per_s"] > 0
+        assert row["format"] == ("q8_0" if row["model"] == "small.gguf" else "q4_0")
+        if row["task"] == "decode":
+            needs = row["bytes_per_token"]
+            assert row["bytes_per_s"] == pytest.approx(needs * row["tokens_per_s"], rel=1e-3)
+            limit = row["bandwidth_bytes_per_s"]
+            assert row["share_of_bandwidth"] == pytest.approx(row["bytes_per_s"] / limit, abs=1e-3)
+    ops = [row["ops_per_s"] / row["tokens_per_s"] for row in rows]
+    assert ops[1] > 1.5 * ops[0]  # three layers and one
+    deeper = {r["depth"]: r["bytes_per_token"] for r in rows if r["model"] == "small.gguf"}
+    assert deeper[8] - deeper[0] == 8 * TINY.kv_heads * 2 * TINY.head_dim * 2
+
+
+def test_csv_has_what_json_has(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*files, "-p", 8, *QUICK, "--backend", "reference"]
+    rows = list(csv.DictReader(io.StringIO(vatra_bench(capsys, *arguments, "--csv"))))
+    lines = vatra_bench(capsys, *arguments, "--json").splitlines()
+    assert len(rows) == len(lines) == 4
+    for row, line in zip(rows, map(json.loads, lines), strict=True):
+        assert list(row) == list(line)
+        for key in ("model", "task", "tokens", "depth", "format", "bytes_per_token"):
+            assert row[key] == ("" if line[key] is None else str(line[key]))
+        assert float(row["tokens_per_s"]) > 0
+
+
+def test_formats_are_compared_without_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    sizes = ["--formats", "q4_0,f16", "--shape", TINY_SIZES, "-p", 8, *QUICK]
+    out = vatra_bench(capsys, *sizes, "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert {(row["model"], row["format"]) for row in rows} == {("q4_0", "q4_0"), ("f16", "f16")}
+    assert not list(tmp_path.iterdir())
+    text = vatra_bench(capsys, *sizes)
+    assert "\x1b" not in text
+    decode = text[text.index("decode") :].splitlines()
+    assert [line.split()[0] for line in decode[1:4]] == ["model", "q4_0", "f16"]
+    assert re.search(r"bandwidth of these threads [\d.]+ GB/s", decode[0])
+
+
+def test_ops_are_told(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    out = vatra_bench(capsys, files[0], "--ops", "-p", 8, *QUICK, "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    for task, products in (("prefill", 2 * 8), ("decode", 2 * 3 * 8)):
+        some = [row for row in rows if row["task"] == task]
+        assert sum(row["share"] for row in some) == pytest.approx(1, abs=1e-3)
+        assert sum(r["calls"] for r in some if r["op"] == "matmul") == products
+    text = vatra_bench(capsys, files[0], "--ops", "-p", 8, *QUICK)
+    assert re.search(r"^matmul +q8_0 ", text, re.M) and "ms/token" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    {
+        ("--json", "--csv"): "only one",
+        ("--formats", "q4_0,q9"): "'q9' is no format",
+        ("--formats", "q4_0", "--shape", "width=3"): "wanted some of layers=",
+        ("--formats", "q4_0", "--shape", "layers=-1"): "wanted some of layers=",
+        ("--formats", "q4_k", "--shape", "embd=128,heads=2,kv_heads=1"): "whole number of blocks",
+        ("--formats", "q4_0", "--shape", "heads=3"): "heads=3",
+        ("--formats", "q4_0", "--shape", "vocab=200"): "259 tokens",
+        ("--shape", "layers=1"): "--formats",
+        ("--ops", "--backend", "reference"): "no kernels",
+        ("-d", "-1"): "--depth",
+    }.items(),
+)
+def test_impossible_wishes_are_refused(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.main(["bench", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and message in err
+
+
+def test_rounds_take_turns_and_read_a_context_once(files: list[Path]) -> None:
+    tasks = [speeds.Task("prefill", 300, 0), speeds.Task("decode", 2, 20)]
+    ran: list[tuple[str, int, int]] = []
+
+    class Watched(speeds.Subject):
+        def _read(self, state: State, start: int, n: int, chunk: int = session.CHUNK) -> None:
+            ran.append((self.name, start, n))
+            super()._read(state, start, n, chunk)
+
+    shown: list[tuple[int, int]] = []
+    with ExitStack() as stack:
+        subjects = [
+            Watched(p.stem, stack.enter_context(vatra.load(p, "reference", ctx=300)), tasks)
+            for p in files
+        ]
+        for subject in subjects:
+            for task in tasks:
+                subject.measure(task)
+        ran.clear()
+        speeds.rounds(subjects, tasks, 2, lambda done, total: shown.append((done, total)))
+        assert [len(s.seconds[task]) for s in subjects for task in tasks] == [3] * 4
+        states = [subject._states[tasks[1]] for subject in subjects]
+        tokens = subjects[0]._tokens
+        for subject, state in zip(subjects, states, strict=True):
+            other = subject.model.executor.new_state(22)
+            subject.model.run(other, tokens[:22], 0, "none")
+            for mine, wanted in zip(state.keys, other.keys, strict=True):
+                np.testing.assert_allclose(mine, wanted, rtol=0.01, atol=0.01)
+    reads, writes = (0, 300), (20, 2)
+    assert ran == 2 * [(name, *what) for what in (reads, writes) for name in ("small", "large")]
+    assert shown == [(i, 8) for i in range(8)]
+
+
+def test_the_best_has_the_longest_bar() -> None:
+    rows = [["a\x1b[31m.gguf", "10.0"], ["a-very-long-name-of-a-model.gguf", "40.0"]]
+    section = bars.Section("speed", ["model", "tokens/s"], rows, [10.0, 40.0])
+    lengths = {}
+    for width in (60, 90):
+        text = bars.rendered([section], width, bars=True)
+        assert max(map(len, text.splitlines())) <= width
+        assert "\x1b" not in text and "\\x1b[31m" in text
+        slow, fast = (line.count("\u2588") for line in text.splitlines()[2:])
+        assert fast >= 4 * slow > 0
+        lengths[width] = fast
+    assert lengths[90] - lengths[60] == 30
+    narrow = bars.rendered([section], 30, bars=False)
+    assert "40.0" in narrow and "tokens/s" in narrow and rows[1][0] not in narrow
+    plain = bars.rendered([section], bars.ENDLESS, bars=False)
+    assert plain.isascii() and rows[1][0] in plain
 
 
 # ---- compare ------------------------------------------------------------------------------------

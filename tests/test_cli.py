@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -429,12 +430,15 @@ def test_doctor_gives_reasons() -> None:
     assert done.returncode == 0, done.stderr
     choices = {row["name"]: row for row in json.loads(done.stdout)}
     assert all(row["value"] and row["reason"] for row in choices.values())
-    assert {"vatra", "python", "numba", "instruction set", "threads", "kernel cache"} <= set(
-        choices
-    )
+    assert len(choices) == len(json.loads(done.stdout)), "two of the same name"
+    chosen = {"instruction set", "AMX", "threads", "memory", "context", "kernel cache"}
+    assert {"vatra", "python", "libraries", "tile: packed weights", *chosen} <= set(choices)
+    assert f"numba {metadata.version('numba')}," in choices["libraries"]["value"]
     assert not [row for row in choices.values() if row["value"] == "failed"]
     text = vatra("doctor").stdout.decode()
+    del choices["memory"]  # may be another number by now
     assert all(row["name"] in text and row["value"] in text for row in choices.values())
+    assert re.search(r"^memory +[\d,]+ MiB ", text, re.M)
 
 
 def test_doctor_tells_how_a_model_is_read(stories: Path) -> None:
@@ -456,25 +460,26 @@ def test_warmup(model: Path, tmp_path: Path) -> None:
 
 
 def test_bench_json(model: Path) -> None:
-    done = vatra("bench", "-m", model, "-p", "32", "-n", "8", "--repeat", "1", "--json")
+    given = ["-p", "32", "-n", "8", "-d", "32", "--repeat", "1"]
+    done = vatra("bench", "-m", model, *given, "--json")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(b"\n") == 1
-    found = json.loads(done.stdout)
-    assert found["prefill_tokens_per_s"] > found["decode_tokens_per_s"] > 0
+    prefill, decode = map(json.loads, done.stdout.splitlines())
+    assert (prefill["task"], decode["task"]) == ("prefill", "decode")
+    assert prefill["tokens_per_s"] > decode["tokens_per_s"] > 0
     with gguf.read(model) as file:
         matrices = sum(t.nbytes for t in file.tensors.values() if len(t.shape) == 2)
         width = 2 * file.metadata["llama.attention.head_count_kv"] * 64
         cache = 36 * file.metadata["llama.block_count"] * width * 2
     # All matrices once, one embedding row, and the KV cache of the 36 tokens before.
-    assert 0 <= found["bytes_per_token"] - matrices - cache < 1000
-    assert found["share_of_bandwidth"] > 0
-    assert found["bandwidth_bytes_per_s"] > 1e8
+    assert 0 <= decode["bytes_per_token"] - matrices - cache < 1000
+    assert decode["share_of_bandwidth"] > 0
+    assert decode["bandwidth_bytes_per_s"] > 1e8
 
 
-def test_bench_card(model: Path) -> None:
+def test_bench_table(model: Path) -> None:
     done = vatra("bench", "-m", model, "-p", "16", "-n", "4", "--repeat", "1", *FAST)
     assert done.returncode == 0, done.stderr
-    for word in ("prefill", "decode", "tokens/s", "GB/s", "bandwidth", "reference"):
+    for word in ("prefill", "decode", "tokens/s", "GB/s", "bandwidth", "reference", model.name):
         assert word in done.stdout.decode()
 
 

@@ -7,7 +7,6 @@ that for each instruction set.
 from __future__ import annotations
 
 import gc
-import importlib.util
 import os
 import platform
 import signal
@@ -18,7 +17,6 @@ import threading
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -37,6 +35,7 @@ from vatra.engine.reference import ReferenceExecutor
 from vatra.engine.weights import way
 from vatra.errors import UnsupportedFile, UsageError
 from vatra.formats import gguf
+from vatra.formats.random_model import random_blocks
 from vatra.models import verbs
 from vatra.models.plan import Plan
 from vatra.models.rope import Rotation
@@ -84,18 +83,6 @@ def by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- models -------------------------------------------------------------------------------------
 
 
-@cache
-def random_model() -> ModuleType:
-    """bench/random_model.py, which makes random blocks of any format."""
-    path = ROOT / "bench/random_model.py"
-    spec = importlib.util.spec_from_file_location("bench_random_model", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def llama(
     folder: Path,
     name: str = "f32",
@@ -115,7 +102,7 @@ def llama(
     def matrix(key: str, *shape: int, kind: str = name) -> None:
         format, rows = by_name(kind), int(np.prod(shape[:-1]))
         blocks = rows * shape[-1] // format.block
-        data = random_model().random_blocks(format, blocks, shape[-1] ** -0.5, rng)
+        data = random_blocks(format, blocks, shape[-1] ** -0.5, rng)
         tensors[key] = QTensor(key, format, shape, data.view(np.uint8).reshape(rows, -1))
 
     def norm(key: str) -> None:

@@ -178,6 +178,7 @@ def test_work_is_handed_out_once(pool: Pool) -> None:
     places = {"data": at(data), "out": at(sums)}
     row = op_row(kernel, n_chunks=data.nbytes // 512, chunk_bytes=512, **places)
     for _ in range(100):
+        sums[...] = 0  # a thread that is left out writes none
         pool.run(row[None])
         assert sums.sum(dtype=np.float64) == pytest.approx(data.sum(dtype=np.float64), rel=1e-5)
 
@@ -242,6 +243,81 @@ def test_no_thread_left_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
             Sum(3).check(pool)
     Sum(3).check(pool)
     pool.close()
+
+
+# ---- busy neighbours ----------------------------------------------------------------------------
+
+
+class Played:
+    """Runs of a crew at a made-up time, of which `busy` cores are taken by others."""
+
+    def __init__(self, n_threads: int) -> None:
+        self.crew, self.now, self.busy = threads.Crew(n_threads), 0.0, 0
+
+    def sizes(self, seconds: float, each: float = 0.03) -> list[int]:
+        """How many threads took part in each run for so long."""
+        found, end = [], self.now + seconds
+        while self.now < end:
+            size = self.crew.begin(self.now)
+            stalled = size > self.crew.most - self.busy
+            self.now += 4 * each if stalled else each
+            self.crew.ran(0.9 if stalled else 0.05, 4 * each if stalled else each, self.now)
+            found.append(size)
+        return found
+
+
+def test_a_thread_whose_core_is_taken_is_left_out() -> None:
+    played = Played(4)
+    assert set(played.sizes(10)) == {4}
+    played.busy = 1
+    found = played.sizes(60)
+    assert found[0] == 4 and set(found) == {3, 4}
+    assert found.count(4) < 0.02 * len(found)  # tried again, but ever more rarely
+    played.busy = 3
+    assert set(played.sizes(60)[100:]) == {1, 2}
+    played.busy = 0
+    found = played.sizes(20)
+    assert set(found[-100:]) == {4}
+    played.busy = 1  # forgotten: the first try comes as soon as at first
+    assert played.sizes(threads.PATIENCE_S[0] + 0.4).count(4) == 2
+
+
+def test_one_stalled_run_is_no_neighbour() -> None:
+    crew = threads.Crew(2)
+    for i in range(200):
+        assert crew.begin(i / 50) == 2
+        crew.ran(0.9 if i % 2 else 0.0, 0.02, i / 50 + 0.02)
+
+
+def test_waiting_threads_are_noticed(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "PATIENCE_S", (0.3, 0.3))
+    pool.crew = threads.Crew(2)
+    slow, seen = [True], list[tuple[int, int]]()
+
+    def held_up(_result: int, _error: int, _op: int, _run: int, thread: int, n: int) -> int:
+        seen.append((thread, n))
+        if slow[0] and thread == 1:
+            time.sleep(0.03)
+        return 0
+
+    kind = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 4)
+    kernel = kind(held_up)
+    table = np.zeros((1, layout.OP_WORDS), np.int64)
+    table[0, layout.OP_KERNEL] = ctypes.cast(kernel, ctypes.c_void_p).value or 0
+    table[0, layout.OP_BARRIER] = 1
+    begin = time.monotonic()
+    while pool.crew.size == 2 and time.monotonic() < begin + 20:
+        pool.run(table)
+    seen.clear()
+    pool.run(table)
+    assert seen == [(0, 1)]
+    total = Sum(20)
+    total.check(pool)  # also with one thread less
+    slow[0] = False
+    time.sleep(0.4)
+    seen.clear()
+    pool.run(table)
+    assert sorted(seen) == [(0, 2), (1, 2)]
 
 
 # ---- interruptions ------------------------------------------------------------------------------

@@ -12,11 +12,14 @@ from vatra.engine.kernels.layout import (
     OP_WORDS,
     RUN_ABORT,
     RUN_ARRIVED,
+    RUN_BEGAN,
     RUN_CYCLES,
+    RUN_ENDED,
     RUN_LAST,
     RUN_N_OPS,
     RUN_OPS,
     RUN_TURN,
+    RUN_WAITED,
     RUN_YIELD,
 )
 from vatra.engine.simd import (
@@ -42,19 +45,24 @@ def barrier(run, n_threads):
         store_release(arrived, 0)
         store_release(turn, before + 1)
         return
-    spins = 0
+    for _ in range(SPINS):
+        if load_acquire(turn) != before:
+            return
+        relax()
+    began = cycles()
     while load_acquire(turn) == before:
-        spins += 1
-        if spins < SPINS:
-            relax()
-        else:
-            call_void(load_i64(run + 8 * RUN_YIELD))
+        call_void(load_i64(run + 8 * RUN_YIELD))
+    fetch_add(run + 8 * RUN_WAITED, cycles() - began)
 
 
 def kernel() -> Callable[..., None]:
     def loop(op, run, thread, n_threads):
         at = load_i64(run + 8 * RUN_OPS)
         profile = load_i64(run + 8 * RUN_CYCLES)
+        if thread == 0:
+            store_i64(run + 8 * RUN_BEGAN, cycles())
+            if profile != 0:
+                store_i64(profile, cycles())
         for i in range(load_i64(run + 8 * RUN_N_OPS)):
             call_kernel(load_i64(at + 8 * OP_KERNEL), at, run, thread, n_threads)
             if load_i64(at + 8 * OP_BARRIER) != 0:
@@ -65,7 +73,9 @@ def kernel() -> Callable[..., None]:
                 if load_acquire(run + 8 * RUN_LAST) <= i:
                     return
             if thread == 0 and profile != 0:
-                store_i64(profile + 8 * i, cycles())
+                store_i64(profile + 8 * i + 8, cycles())
             at += 8 * OP_WORDS
+        if thread == 0:
+            store_i64(run + 8 * RUN_ENDED, cycles())
 
     return loop

@@ -45,6 +45,7 @@ class Lowering:
             if isinstance(op, Embed):
                 self.embeds.append((op, self.new(op.out)))
         for op, ended in zip(plan.ops, plan.last_uses(), strict=True):
+            self._op = op
             if not isinstance(op, Embed):
                 LOWER[type(op)](self, op)
             if op.out is plan.hidden:
@@ -97,6 +98,7 @@ class Lowering:
                 list(written.values()),
                 caches or {},
                 runs,
+                self._op,
             )
         )
 

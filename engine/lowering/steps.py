@@ -8,7 +8,7 @@ from typing import Any
 
 from vatra.engine.arena import Place
 from vatra.engine.kernels import layout
-from vatra.models.plan import Tensor
+from vatra.models.plan import Op, Tensor
 
 MAX_TOKENS = 256  # tokens of one walk: enough to keep the tiles full, few enough for the cache
 MAX_OUTPUTS = 32  # tokens of one walk whose logits are all kept
@@ -33,6 +33,7 @@ class Step:
     writes: list[Place]
     caches: dict[str, tuple[str, int]] = field(default_factory=dict)  # argument -> (of state, i)
     runs: Runs = Runs.ALL
+    op: Op | None = None  # of the plan, that it is a part of
 
 
 def steps_of(steps: list[Step], runs: Runs) -> list[Step]:
