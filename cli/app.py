@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from difflib import get_close_matches
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -14,6 +16,7 @@ import vatra
 from vatra.cli import (
     bench,
     chat,
+    completion,
     doctor,
     embed,
     inspect,
@@ -26,6 +29,7 @@ from vatra.cli import (
     warmup,
 )
 from vatra.cli import list as list_
+from vatra.cli.help import Command, examples
 from vatra.errors import IOFailed, MissingFile, OutOfMemory, UsageError, VatraError, printable
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -51,8 +55,10 @@ for module in (
     warmup,
     bench,
     perplexity,
+    completion,
 ):
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+    name = module.__name__.rpartition(".")[2]
+    app.command(name, cls=Command, epilog=examples(name))(module.command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -113,6 +119,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _invoke(arguments: list[str]) -> None:
     """Parse `arguments` and run what they ask for, leaving every error to the caller."""
     command = get_command(app)
+    if completion.VARIABLE in os.environ:  # a shell asks, by the script of `vatra completion`
+        completion.answer(command)
     try:
         with command.make_context("vatra", arguments) as context:
             command.invoke(context)
@@ -122,8 +130,16 @@ def _invoke(arguments: list[str]) -> None:
             raise
         context_of_error = getattr(error, "ctx", None)
         path = context_of_error.command_path if context_of_error else "vatra"
-        what = error.format_message().replace("Value error, ", "").rstrip(".")
-        raise UsageError(f"{what} ('{path} --help' lists all)") from None
+        raise UsageError(f"{_what(error)} ('{path} --help' lists all)") from None
+
+
+def _what(error: Any) -> str:
+    """The parser's error in one sentence, with what was meant if that can be guessed."""
+    options = getattr(error, "possibilities", None) or ()
+    near = get_close_matches(getattr(error, "option_name", ""), options, 1)
+    if near:
+        return f"{error.message.rstrip('.')}; did you mean {near[0]}?"
+    return str(error.format_message()).replace("Value error, ", "").rstrip(".")
 
 
 def _fail(error: VatraError) -> int:

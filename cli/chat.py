@@ -1,49 +1,45 @@
-"""`vatra chat`: a conversation with a model, a line at a time."""
+"""`vatra chat`: a conversation with a model at a terminal."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import Annotated
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vatra.cli import options, terminal
-from vatra.cli.run import statistics, stream, tell_notes, tell_toy
+from vatra.cli.notes import tell_notes, tell_toy
+from vatra.cli.proposals import proposals
+from vatra.errors import UsageError, VatraError
 
-HELP = """\
-/help      this list
-/clear     forget the conversation
-/bye       leave, as does Ctrl-D
-Ctrl-C     stop the answer
-Alt-Enter  begin a new line"""
+if TYPE_CHECKING:
+    from vatra.cli.dialogue import Dialogue
+    from vatra.cli.editor import Reader
 
 
+@options.with_sampling
 def command(
     model: options.Model = None,
-    system: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="What the model is told beforehand.")
-    ] = None,
-    chat_template: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="A Jinja template to use instead of the model's."),
-    ] = None,
+    system: options.System = None,
+    chat_template: options.Template = None,
     max_tokens: options.MaxTokens = None,
-    temperature: options.Temperature = None,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    min_p: options.MinP = None,
-    repeat_penalty: options.RepeatPenalty = None,
-    frequency_penalty: options.FrequencyPenalty = None,
-    presence_penalty: options.PresencePenalty = None,
-    penalty_last_n: options.PenaltyLastN = None,
-    seed: options.Seed = None,
+    *,
+    sampling: dict[str, Any],
     stop: options.Stop = None,
     ctx: options.Context = None,
     threads: options.Threads = None,
     kv: options.KV = options.KVFormat.f16,
     backend: options.Executor = options.Backend.cpu,
+    thinking: options.ShownThinking = options.Thinking.dim,
+    speculate: options.Speculate = options.Speculation.off,
+    draft: options.Draft = None,
+    overflow: options.WhenFull = options.Overflow.stop,
+    markdown: Annotated[
+        bool, typer.Option("--markdown/--no-markdown", help="Draw Markdown, or show it as text.")
+    ] = True,
     stats: options.Stats = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Talk with a model.
 
@@ -55,6 +51,7 @@ def command(
 
     from vatra.cli.progress import waiting
 
+    opened = ExitStack()
     with waiting():
         import vatra
         from vatra.formats import template_process
@@ -62,105 +59,94 @@ def command(
 
         template_process.SHARED.start()  # while the model is loaded
         loaded = vatra.load(path, backend=backend.value, threads=threads, ctx=ctx, kv=kv.value)
-        sampling = vatra.Sampling.from_metadata(
-            loaded.metadata,
-            loaded.path,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            repeat_penalty=repeat_penalty,
-            frequency_penalty=frequency_penalty,
-            presence_penalty=presence_penalty,
-            penalty_last_n=penalty_last_n,
-            seed=seed,
-        )
+        chosen = vatra.Sampling.from_metadata(loaded.metadata, loaded.path, **sampling)
         template = chat_template and for_model(loaded.checkpoint, loaded.tokenizer, chat_template)
-        conversation = vatra.Conversation(loaded, system=system, template=template or None)
-        tell_notes(loaded)
-    read_line = _line_reader()
+        proposer = proposals(speculate, draft, opened)
+        conversation = vatra.Conversation(
+            loaded, system, template or None, speculate=proposer, overflow=overflow.value
+        )
+        tell_notes(loaded, chosen)
+
+    from vatra.cli.dialogue import Dialogue
+    from vatra.cli.editor import reader
+    from vatra.cli.settings import Settings
+
+    settings = Settings(chosen, max_tokens, list(stop or ()), thinking, markdown, stats)
+    dialogue = Dialogue(conversation, settings, verbose)
     terminal.note("/help lists the commands, Ctrl-D leaves", dim=True)
+    with opened:
+        talk(dialogue, reader(lambda columns: status(dialogue, columns)))
+
+
+def talk(dialogue: Dialogue, lines: Reader) -> None:
+    """Answer what `lines` reads until it ends; KeyboardInterrupt if Ctrl-C was pressed twice."""
+    from vatra.cli import slash
+    from vatra.cli.dialogue import QUICK_S, WHEN_FULL
+    from vatra.engine.session import ContextFull
+
+    prefill, warned = "", False
     while True:
         try:
-            line = read_line()
+            line = lines.read(prefill)
         except EOFError:
             return
         except KeyboardInterrupt:
-            terminal.note("Ctrl-D or /bye leaves", dim=True)
+            if warned or time.monotonic() - dialogue.stopped_at < QUICK_S:
+                raise
+            prefill, warned = "", True
+            terminal.note("Ctrl-C once more, Ctrl-D or /bye leaves", dim=True)
             continue
-        line = line.strip()
-        if not line:
+        replaces, prefill, warned = bool(prefill), "", False
+        if not line.strip():
             continue
-        if _is_command(line):
-            if line == "/bye":
-                return
-            if line == "/clear":
-                conversation.clear()
-                terminal.note("the conversation is forgotten", dim=True)
+        try:
+            if replaces:
+                dialogue.ask_again(line.strip())
+            elif slash.is_command(line):
+                _obey(dialogue, line, lines)
             else:
-                terminal.note(HELP if line == "/help" else f"unknown: {line}\n{HELP}", dim=True)
-            continue
-        with terminal.polite_interrupt() as interrupt, waiting(interrupt) as shown:
-            steps = None
-            try:
-                steps = conversation.say(line, sampling, max_tokens, stop or (), shown.on_prompt)
-                stream(steps, shown, interrupt)
-            except vatra.ContextFull as error:
-                terminal.note(f"{error} (/clear forgets the conversation)")
-            except KeyboardInterrupt:
-                if steps is not None:
-                    steps.close()
-                terminal.note("(stopped)", dim=True)
-        if stats and steps is not None:
-            terminal.note(statistics(steps, sampling, max_tokens), dim=True)
+                dialogue.ask(line.strip())
+        except slash.Leave:
+            return
+        except slash.Prefill as wanted:
+            prefill = wanted.text
+        except ContextFull as error:
+            terminal.note(f"{error}; {WHEN_FULL}")
+        except UsageError as error:
+            terminal.note(str(error))
 
 
-def _is_command(line: str) -> bool:
-    """True for `/word`; a line that begins with a path is meant for the model."""
-    return line[0] == "/" and line[1:].isalpha()
+def _obey(dialogue: Dialogue, line: str, lines: Reader) -> None:
+    """Do what a command asks for; what goes wrong with its file is no reason to leave."""
+    from vatra.cli import slash
 
-
-def _line_reader() -> Callable[[], str]:
-    """What reads the next line: an editor with history for a person, plain reading otherwise.
-
-    The reader raises EOFError at the end, KeyboardInterrupt at Ctrl-C.
-    """
-    if terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stdout):
-        return _editor()
-    return _plain_line
-
-
-def _plain_line() -> str:
-    if sys.stdin is None:
-        raise EOFError
-    line = sys.stdin.readline()
-    if not line:
-        raise EOFError
-    return line
-
-
-def _editor() -> Callable[[], str]:
-    import platformdirs
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-
-    history: History = InMemoryHistory()
     try:
-        folder = platformdirs.user_state_path("vatra", appauthor=False)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = folder / "chat-history"
-        file.touch(mode=0o600)
-        history = FileHistory(str(file))
-    except OSError:
-        terminal.note(
-            "note: no folder to keep the lines you type in; they are kept until you leave"
-        )
-    keys = KeyBindings()
+        slash.run(dialogue, line)
+    except UsageError:
+        raise
+    except slash.Prefill:
+        if not lines.can_prefill:
+            raise UsageError("/edit: give the new text, as in /edit What is 2 + 3?") from None
+        raise
+    except VatraError as error:
+        terminal.note(str(error))
 
-    @keys.add("escape", "enter")
-    def new_line(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text("\n")
 
-    session: PromptSession[str] = PromptSession(history=history, key_bindings=keys)
-    return lambda: session.prompt("> ")
+def status(dialogue: Dialogue, columns: int) -> str:
+    """The line below the editor, as much of it as `columns` hold."""
+    from vatra.cli.timings import resident_bytes
+
+    model = dialogue.model
+    parts = [
+        str(model.metadata.get("general.name") or model.path),
+        f"context {dialogue.used}/{dialogue.conversation.session.n_ctx}",
+        f"{resident_bytes() / 1e6:.0f} MB",
+    ]
+    if dialogue.last is not None:
+        speed = dialogue.last.statistics.generated_tokens_per_s
+        parts.insert(1, f"{speed:.1f} tokens/s")
+    line = parts.pop(0)[: max(columns - 1, 0)]
+    for part in parts:
+        if len(line) + 3 + len(part) < columns:
+            line = f"{line} | {part}"
+    return line

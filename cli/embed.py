@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vatra.cli import options, terminal
-from vatra.cli.run import prompt_text, tell_notes, tell_toy
+from vatra.cli.notes import tell_notes, tell_toy
+from vatra.cli.prompt import prompt_text
 from vatra.errors import UsageError, printable
 
 if TYPE_CHECKING:

@@ -1,198 +1,184 @@
-"""`vatra run`: continue one prompt, and leave."""
+"""`vatra run`: answer or continue one prompt, and leave."""
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import TYPE_CHECKING, Annotated
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vatra.cli import options, terminal
-from vatra.errors import BadFile, UsageError
+from vatra.cli.form import asked
+from vatra.cli.notes import tell_notes, tell_toy
+from vatra.cli.prompt import prompt_text
+from vatra.cli.proposals import proposals
+from vatra.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from vatra.cli.progress import Waiting
-    from vatra.cli.terminal import Interrupt
-    from vatra.engine.generation import Steps
+    from vatra.engine.generation import Step, Steps
     from vatra.engine.model import Model
-    from vatra.engine.sampling import Sampling
-
-REAL_MODELS = "https://huggingface.co/models?library=gguf"
-# More text than any context holds; reading on would only use memory up.
-MOST_PROMPT_BYTES = 16 << 20
-ENDINGS = {
-    "eog": "the model",
-    "stop": "a stop text",
-    "length": "the limit of -n",
-    None: "interruption",
-}
 
 
+class Output(StrEnum):
+    """What goes to standard output."""
+
+    text = "text"
+    json = "json"
+
+
+@options.with_sampling
 def command(
     prompt: Annotated[
         str | None,
         typer.Argument(
             metavar="PROMPT",
-            help="The text to continue; without it, or with -, standard input is read.",
+            help="What to say. @FILE in it is that file's text, @@ a plain @. What is piped in "
+            "follows it; without it, or with -, it is the prompt.",
         ),
     ] = None,
     model: options.Model = None,
+    chat: Annotated[
+        bool | None,
+        typer.Option(
+            "--chat/--raw",
+            help="Answer the prompt as a chat would, or continue its text. "
+            "[default: chat, if the file has a chat template]",
+        ),
+    ] = None,
+    system: options.System = None,
+    chat_template: options.Template = None,
     max_tokens: options.MaxTokens = None,
-    temperature: options.Temperature = None,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    min_p: options.MinP = None,
-    repeat_penalty: options.RepeatPenalty = None,
-    frequency_penalty: options.FrequencyPenalty = None,
-    presence_penalty: options.PresencePenalty = None,
-    penalty_last_n: options.PenaltyLastN = None,
-    seed: options.Seed = None,
+    *,
+    sampling: dict[str, Any],
     stop: options.Stop = None,
     ctx: options.Context = None,
     threads: options.Threads = None,
     kv: options.KV = options.KVFormat.f16,
     backend: options.Executor = options.Backend.cpu,
+    thinking: options.ShownThinking = options.Thinking.dim,
+    json_form: options.Json = False,
+    json_schema: options.JsonSchema = None,
+    grammar: options.Grammar = None,
+    logprobs: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            min=0,
+            max=100,
+            help="With --output json, each token and the K likeliest in its place.",
+        ),
+    ] = 0,
+    speculate: options.Speculate = options.Speculation.off,
+    draft: options.Draft = None,
+    overflow: options.WhenFull = options.Overflow.stop,
+    output: Annotated[
+        Output,
+        typer.Option(help="The text as it comes, or one JSON object with speeds at the end."),
+    ] = Output.text,
     stats: options.Stats = True,
+    verbose: options.Verbose = False,
 ) -> None:
-    """Continue a prompt.
+    """Answer a prompt, or continue it.
 
-    Only the model's text goes to standard output; progress, notes and speeds go to standard error.
+    Only the model's text goes to standard output; progress, thinking, notes and speeds go to
+    standard error.
     """
+    if chat is False and (system is not None or chat_template is not None):
+        raise UsageError("--raw: a text to continue has neither a system text nor a chat template")
+    if logprobs and output is not Output.json:
+        raise UsageError("--logprobs: the text alone has no place for them: add --output json")
+    form = asked(json_form, json_schema, grammar)
     path = options.model_path(model)
-    text = prompt_text(prompt)
+    text = prompt_text(prompt, files=True)
     if model is None:
         tell_toy(path)
 
+    from vatra.cli.answer import NoPage, PlainPage, stream
     from vatra.cli.progress import waiting
+    from vatra.cli.timings import details, op_lines, statistics, timed
 
-    with terminal.polite_interrupt() as interrupt, waiting(interrupt) as shown:
+    with (
+        terminal.polite_interrupt() as interrupt,
+        waiting(interrupt) as shown,
+        ExitStack() as opened,
+    ):
         import vatra
+        from vatra.formats.chat_template import KEY, for_model
 
+        begin = time.monotonic()
         loaded = vatra.load(path, backend=backend.value, threads=threads, ctx=ctx, kv=kv.value)
-        sampling = vatra.Sampling.from_metadata(
-            loaded.metadata,
-            loaded.path,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            repeat_penalty=repeat_penalty,
-            frequency_penalty=frequency_penalty,
-            presence_penalty=presence_penalty,
-            penalty_last_n=penalty_last_n,
-            seed=seed,
-        )
-        ids = loaded.tokenizer.encode(text)
-        tell_notes(loaded)
-        session = loaded.session()
-        session.sync(ids, progress=shown.on_prompt)
-        steps = session.generate(sampling, max_tokens, stop or ())
-        stream(steps, shown, interrupt)
-    if stats:
-        terminal.note(statistics(steps, sampling, max_tokens), dim=True)
+        chosen = vatra.Sampling.from_metadata(loaded.metadata, loaded.path, **sampling)
+        proposer = proposals(speculate, draft, opened)
+        timings = opened.enter_context(timed(loaded, verbose))
+        if chat or system is not None or chat_template or (chat is None and KEY in loaded.metadata):
+            template = (
+                for_model(loaded.checkpoint, loaded.tokenizer, chat_template)
+                if chat_template
+                else loaded.chat_template
+            )
+            tell_notes(loaded, chosen)
+            load_s = time.monotonic() - begin
+            talk = vatra.Conversation(
+                loaded, system, template, speculate=proposer, overflow=overflow.value
+            )
+            steps = talk.say(
+                text, chosen, max_tokens, stop or (), shown.on_prompt,
+                logprobs=logprobs, grammar=form,
+            )  # fmt: skip
+        else:
+            tell_notes(loaded, chosen)
+            load_s = time.monotonic() - begin
+            session = loaded.session()
+            session.sync(loaded.tokenizer.encode(text), progress=shown.on_prompt)
+            steps = session.generate(
+                chosen,
+                max_tokens,
+                stop or (),
+                logprobs=logprobs,
+                grammar=form,
+                speculate=proposer,
+                overflow=overflow.value,
+                progress=shown.on_prompt,
+            )
+        told: list[dict[str, Any]] = []
+        page = PlainPage() if output is Output.text else NoPage()
+        try:
+            stream(noted(steps, told) if logprobs else steps, shown, interrupt, page, thinking)
+        finally:
+            if output is Output.json:
+                found = result(loaded, steps) | ({"logprobs": told} if logprobs else {})
+                terminal.write_line(json.dumps(found, ensure_ascii=False))
+    if stats and output is Output.text:
+        terminal.note(statistics(steps, chosen, max_tokens), dim=True)
+    if verbose:
+        for line in [*details(loaded, steps, load_s), *op_lines(timings)]:
+            terminal.note(line, dim=True)
 
 
-def prompt_text(prompt: str | None) -> str:
-    """The prompt as given or, without one, all of standard input less its last line end.
-
-    Raises UsageError if there is no text to read, BadFile if it is no UTF-8.
-    """
-    if prompt is not None and prompt != "-":
-        return _decoded(os.fsencode(prompt), "the command line")
-    if sys.stdin is None or (prompt is None and terminal.is_terminal(sys.stdin)):
-        raise UsageError('no prompt: give one, as in vatra run "Once upon a time"')
-    data = sys.stdin.buffer.read(MOST_PROMPT_BYTES + 1)
-    if len(data) > MOST_PROMPT_BYTES:
-        raise UsageError(f"the prompt on standard input is longer than {MOST_PROMPT_BYTES} bytes")
-    text = _decoded(data, "standard input")
-    if not text:
-        raise UsageError("the prompt on standard input is empty")
-    return text.removesuffix("\n").removesuffix("\r")
+def noted(steps: Steps, told: list[dict[str, Any]]) -> Iterator[Step]:
+    """The steps; what is known of each token's likelihood is added to `told`."""
+    for step in steps:
+        top = [{"token": t.token, "text": t.text, "logprob": t.logprob} for t in step.top_logprobs]
+        told.append({"token": step.token, "text": step.text, "logprob": step.logprob, "top": top})
+        yield step
 
 
-def _decoded(data: bytes, where: str) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadFile(where, "not UTF-8", field="prompt", byte=error.start) from None
-
-
-def stream(steps: Steps, shown: Waiting, interrupt: Interrupt) -> None:
-    """Print the text of `steps` as it comes, and a line end after it.
-
-    Thinking and tool calls are noted on standard error. Raises KeyboardInterrupt between two tokens
-    if `interrupt` asks for it.
-    """
-    last, thinks = "\n", False
-    try:
-        for step in steps:
-            shown.clear()
-            if step.reasoning:
-                terminal.note(step.reasoning, dim=True, end="")
-                thinks = True
-            if thinks and (step.text or step.tool_calls):
-                terminal.note("")
-                thinks = False
-            for call in step.tool_calls:
-                terminal.note(f"(a call: {call.name} {call.arguments})", dim=True)
-            if step.text:
-                terminal.write(step.text)
-                last = step.text[-1]
-            interrupt.check()
-    finally:
-        shown.clear()
-        if thinks:
-            terminal.note("")
-        if last != "\n":
-            terminal.write_line()
-
-
-def tell_toy(path: Path) -> None:
-    """Say on standard error that the toy at `path` answers, as nobody named another model."""
-    from vatra.formats import gguf
-
-    with gguf.read(path) as toy:
-        name = toy.get("general.name", str, path.stem)
-        millions = toy.n_parameters / 1e6
-    terminal.note(
-        f"{name}, a toy of {millions:.0f} million weights that comes with Vatra; "
-        f"-m FILE or VATRA_MODEL names a real model ({REAL_MODELS})",
-        dim=True,
-    )
-
-
-def tell_notes(model: Model) -> None:
-    """Say on standard error what a person should know of the model, also what makes it slow."""
-    from vatra.engine.threads import allowed_cpus
-
-    report = getattr(model.executor, "report", list)
-    slow = [f"{c.value}: {c.reason}" for c in report() if c.reason.startswith("decoded")]
-    count, reason = allowed_cpus()
-    if model.threads > count:
-        slow.append(
-            f"{model.threads} threads are slower than {count}: no more run at once ({reason})"
-        )
-    for line in [*model.notes, *slow]:
-        terminal.note(f"note: {line}", dim=True)
-
-
-def statistics(steps: Steps, sampling: Sampling, max_tokens: int | None) -> str:
-    """The speeds of an answer in one line, and the seed to get it again if it took one."""
+def result(model: Model, steps: Steps) -> dict[str, Any]:
+    """An answer for programs; `finish_reason` is None if it was interrupted."""
     s = steps.statistics
-    seed = f"; seed {steps.seed}" if sampling.temperature > 0 else ""
-    reused = f" ({s.reused_tokens} more reused)" if s.reused_tokens else ""
-    full = steps.finish_reason == "length" and s.generated_tokens != max_tokens
-    ending = "a full context" if full else ENDINGS[steps.finish_reason]
-    return (
-        f"prompt {_tokens(s.prompt_tokens)}{reused}, {s.prompt_tokens_per_s:.1f} tokens/s; "
-        f"first token after {s.first_token_s:.2f} s; "
-        f"answer {_tokens(s.generated_tokens)}, {s.generated_tokens_per_s:.1f} tokens/s, "
-        f"ended by {ending}{seed}"
-    )
-
-
-def _tokens(count: int) -> str:
-    return "1 token" if count == 1 else f"{count} tokens"
+    return {
+        "text": steps.text,
+        "reasoning": steps.reasoning,
+        "finish_reason": steps.finish_reason,
+        "prompt_tokens": s.prompt_tokens,
+        "generated_tokens": s.generated_tokens,
+        "prompt_tokens_per_s": round(s.prompt_tokens_per_s, 3),
+        "generated_tokens_per_s": round(s.generated_tokens_per_s, 3),
+        "first_token_s": round(s.first_token_s, 4),
+        "seed": steps.seed,
+        "model": model.path,
+    }

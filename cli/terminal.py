@@ -49,11 +49,16 @@ def write(text: str) -> None:
 
     Raises ReaderGone if nobody reads any more, IOFailed if the text cannot be written.
     """
+    send(plain(text))
+
+
+def send(text: str) -> None:
+    """`write` for text of ours, whose escape sequences are meant as such."""
     stream = sys.stdout
     if stream is None:
         raise IOFailed("standard output is closed: nowhere to write the answer")
     try:
-        stream.write(plain(text))
+        stream.write(text)
         stream.flush()
     except OSError as error:
         # Without this, the interpreter would try to write the rest once more on its way out.
@@ -98,6 +103,43 @@ def has_colours(stream: TextIO | None) -> bool:
     )
 
 
+def has_pages() -> bool:
+    """True if standard output can be drawn on: a terminal with escape sequences and Unicode."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
+    return has_colours(sys.stdout) and encoding == "utf8"
+
+
+def size() -> tuple[int, int]:
+    """Columns and rows of the terminal at standard output, or of a usual one."""
+    try:
+        columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    except (AttributeError, OSError, ValueError):
+        columns, rows = 0, 0
+    return columns or 80, rows or 24
+
+
+@contextmanager
+def silent_keys() -> Iterator[None]:
+    """Within the block, what is typed at the terminal is not shown; Ctrl-C and Ctrl-Z still work.
+
+    It waits there to be read later. Where there is no terminal, nothing happens.
+    """
+    try:
+        import termios
+
+        keyboard = sys.stdin.fileno()
+        before = termios.tcgetattr(keyboard)
+    except (ImportError, AttributeError, OSError, ValueError, termios.error):
+        yield
+        return
+    silent = before[:3] + [before[3] & ~termios.ECHO] + before[4:]
+    try:
+        termios.tcsetattr(keyboard, termios.TCSANOW, silent)
+        yield
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSANOW, before)
+
+
 def _silence(stream: TextIO) -> None:
     """Send whatever is still buffered in `stream` nowhere."""
     try:
@@ -114,9 +156,10 @@ STEP_PATIENCE_S = 0.3
 
 @dataclass
 class Interrupt:
-    """Whether Ctrl-C was pressed since the block began."""
+    """Whether Ctrl-C was pressed since the block began, and whether more than once."""
 
     requested: bool = False
+    repeated: bool = False
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if it was: call this where it is best to stop."""
@@ -136,6 +179,7 @@ def polite_interrupt() -> Iterator[Interrupt]:
 
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:
         if interrupt.requested:
+            interrupt.repeated = True
             raise KeyboardInterrupt
         interrupt.requested = True
         if has_timer:

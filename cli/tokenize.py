@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vatra.cli import options, terminal
-from vatra.cli.run import prompt_text
+from vatra.cli.prompt import prompt_text
 from vatra.errors import printable
 
 

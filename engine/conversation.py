@@ -13,6 +13,7 @@ from vatra.engine.speculation import Speculate
 from vatra.errors import UsageError
 
 if TYPE_CHECKING:
+    from vatra.engine.constraint import Grammar
     from vatra.engine.model import Model
     from vatra.formats.answers import Answer
     from vatra.formats.chat_template import ChatTemplate, Message
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 class Conversation:
     """A person's and a model's messages in turn; what was evaluated once is not evaluated again.
 
-    `template` None is the model's own; `template_kwargs` are handed to it. `tools` are functions
-    that the model may call: see `Model.chat`. `speculate` is that of `Session.generate`.
+    `system` is what the model is told before them, and may be changed at any time. `template` None
+    is the model's own; `template_kwargs` are handed to it. `tools` are functions that the model may
+    call: see `Model.chat`. `speculate` is that of `Session.generate`.
 
     A full context ends an answer, and a prompt longer than it raises ContextFull. With
     `overflow="shift"` the model forgets the oldest turns instead, each a message of the person with
@@ -48,10 +50,8 @@ class Conversation:
         self.template = template or model.chat_template
         self.session = model.session()
         self._template_kwargs, self._tools = dict(template_kwargs or {}), tools
-        self._beginning: list[Message] = []
-        if system is not None:
-            self._beginning.append({"role": "system", "content": system})
-        self._messages = list(self._beginning)
+        self.system = system
+        self._messages: list[Message] = []  # without the system message
         self._answer: Steps | None = None
         self._speculate, self._overflow = speculate, overflow
         self.forgotten = 0
@@ -59,9 +59,35 @@ class Conversation:
     @property
     def messages(self) -> list[Message]:
         """All messages so far, the answer as far as it was written: its thinking and calls too."""
-        if self._answer is None:
-            return list(self._messages)
-        return [*self._messages, self._answer.message]
+        answer = [] if self._answer is None else [self._answer.message]
+        return [*self._beginning, *self._messages, *answer]
+
+    @messages.setter
+    def messages(self, messages: Sequence[Message]) -> None:
+        """Go on from other messages; a system message at their beginning takes the old one's place.
+
+        Raises UsageError for one without role and content.
+        """
+        for i, message in enumerate(messages):
+            if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+                raise UsageError(f"messages[{i}]: got {message!r:.80}, wanted a role and content")
+        self.clear()
+        system = bool(messages) and messages[0]["role"] == "system"
+        self.system = messages[0].get("content") if system else None
+        self._messages = list(messages[1:] if system else messages)
+
+    @property
+    def _beginning(self) -> list[Message]:
+        return [] if self.system is None else [{"role": "system", "content": self.system}]
+
+    def take_back(self) -> str | None:
+        """Forget the last thing said and all that followed; returns it, None if there is none."""
+        messages = self.messages
+        asked = [i for i, message in enumerate(messages) if message["role"] == "user"]
+        if not asked:
+            return None
+        self.messages = messages[: asked[-1]]
+        return str(messages[asked[-1]].get("content", ""))
 
     def say(
         self,
@@ -70,14 +96,17 @@ class Conversation:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         progress: Callable[[int, int], None] | None = None,
+        *,
+        logprobs: int = 0,
+        grammar: Grammar | None = None,
     ) -> Steps:
-        """The steps of the answer to `text`.
+        """The steps of the answer to `text`; for the options see `Session.generate`.
 
         An answer that is still being written ends here. If this raises (ContextFull, an error of
         the template, an interrupt) the conversation is as it was before.
         """
         said = {"role": "user", "content": text}
-        return self._answered([said], sampling, max_tokens, stop, progress)
+        return self._answered([said], sampling, max_tokens, stop, progress, logprobs, grammar)
 
     def tell(
         self,
@@ -108,6 +137,8 @@ class Conversation:
         max_tokens: int | None,
         stop: Sequence[str],
         progress: Callable[[int, int], None] | None,
+        logprobs: int = 0,
+        grammar: Grammar | None = None,
     ) -> Steps:
         messages = [*self.messages, *said]
         forgotten = self.forgotten
@@ -124,12 +155,15 @@ class Conversation:
             max_tokens,
             stops,
             answer,
+            logprobs=logprobs,
+            grammar=grammar,
             speculate=self._speculate,
             overflow=self._go_on if self._overflow == "shift" else "stop",
             progress=progress,
         )
         steps.statistics.dropped_tokens = n_tokens - len(ids)
-        self._messages, self._answer, self.forgotten = messages, steps, forgotten
+        self._messages = messages[len(self._beginning) :]
+        self._answer, self.forgotten = steps, forgotten
         return steps
 
     def _prompt(self, messages: Sequence[Message], forgotten: int) -> tuple[list[int], Answer]:
@@ -159,7 +193,7 @@ class Conversation:
         """The tokens to go on with in the middle of an answer, None if there is no way."""
         assert self._answer is not None
         n_ctx, tokens = self.session.n_ctx, self._answer.tokens
-        forgotten, ids, _ = self._shorter(self._messages, len(tokens))
+        forgotten, ids, _ = self._shorter([*self._beginning, *self._messages], len(tokens))
         if len(ids) > n_ctx // 2:
             return None
         self.forgotten = forgotten
@@ -170,4 +204,4 @@ class Conversation:
         """Forget everything but the system message."""
         if self._answer is not None:
             self._answer.close()
-        self._messages, self._answer, self.forgotten = list(self._beginning), None, 0
+        self._messages, self._answer, self.forgotten = [], None, 0

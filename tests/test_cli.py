@@ -7,6 +7,7 @@ import inspect as introspection
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from vatra import models, quant
-from vatra.cli import app, chat, options, run, terminal
+from vatra.cli import app, chat, help, options, run, terminal
 from vatra.engine.sampling import RECOMMENDED, Sampling
 from vatra.engine.threads import allowed_cpus
 from vatra.errors import BadFile, IOFailed, MissingFile, OutOfMemory, UsageError, VatraError
@@ -187,7 +189,7 @@ def test_a_signal_stops_within_a_second(model: Path, signal_number: signal.Signa
         (["frob"], "frob"),
         (["run", "-m", "x.gguf", "-n", "0", "hello"], "--max-tokens"),
         (["run", "-m", "x.gguf", "-n", "many", "hello"], "--max-tokens"),
-        (["run", "-m", "x.gguf", "--temperature", "-1", "hello"], "--temperature"),
+        (["run", "-m", "x.gguf", "--temperature", "hot", "hello"], "--temperature"),
         (["run", "-m", "x.gguf", "--top-p", "1.5", "hello"], "--top-p"),
         (["run", "-m", "x.gguf", "--kv", "f64", "hello"], "f16"),
         (["run", "-m", "x.gguf", "one", "two"], "two"),
@@ -262,7 +264,7 @@ def test_the_end_is_told(model: Path) -> None:
         (["-n", "1"], "answer 1 token, .* ended by the limit of -n"),
         (["--ctx", "9"], r"answer \d+ tokens, .* ended by a full context"),
     ):
-        done = vatra("run", "-m", model, *FAST, "--temperature", "0", *limits, "Once")
+        done = vatra("run", "-m", model, *FAST, "--temperature", "0", "--raw", *limits, "Once")
         assert re.search(said, done.stderr.decode()), done.stderr
 
 
@@ -494,29 +496,76 @@ def test_version_and_bare_command() -> None:
 
 # ---- options -------------------------------------------------------------------------------------
 
-SAMPLING_OPTIONS: dict[str, Any] = {
-    "temperature": options.Temperature,
-    "top_k": options.TopK,
-    "top_p": options.TopP,
-    "min_p": options.MinP,
-    "repeat_penalty": options.RepeatPenalty,
-    "frequency_penalty": options.FrequencyPenalty,
-    "presence_penalty": options.PresencePenalty,
-    "penalty_last_n": options.PenaltyLastN,
-    "seed": options.Seed,
-}
-
 
 @pytest.mark.parametrize("command", [run.command, chat.command])
 def test_every_sampling_field_is_an_option(command: Any) -> None:
-    fields = {field.name for field in dataclasses.fields(Sampling)}
-    assert set(SAMPLING_OPTIONS) == fields
-    assert set(SAMPLING_OPTIONS) <= set(introspection.signature(command).parameters)
+    fields = [field.name for field in dataclasses.fields(Sampling)]
+    fields = [name for name in fields if name not in ("filters", "recommended")]  # no text is one
+    assert [row.field for row in options.SAMPLING] == fields
+    assert set(fields) <= set(introspection.signature(command).parameters)
 
 
-@pytest.mark.parametrize("name", [n for n in SAMPLING_OPTIONS if n != "seed"])
-def test_help_tells_the_true_default(name: str) -> None:
-    help_text = SAMPLING_OPTIONS[name].__metadata__[0].help
-    found = re.search(r"\[default: (the file's, else )?(\S+)\]", help_text)
-    assert found and float(found[2]) == getattr(Sampling(), name)
-    assert bool(found[1]) == (name in RECOMMENDED.values())
+def test_help_tells_the_true_defaults() -> None:
+    told = options.sampling_defaults()
+    for row in options.SAMPLING:
+        value = getattr(Sampling(), row.field)
+        of_file = "the file's, else " if row.field in RECOMMENDED.values() else ""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            assert told[row.field] == f"{of_file}{value:g}"
+    assert told["seed"] == "a new one"
+    for text in (told["samplers"].removeprefix("the file's, else "), told["dry_breakers"]):
+        assert text
+    assert Sampling(samplers=told["samplers"].removeprefix("the file's, else ")) == Sampling()
+
+
+def test_help_of_a_command_has_examples_that_parse() -> None:
+    commands = get_command(app.app).commands  # type: ignore[attr-defined]
+    assert set(commands) <= set(help.EXAMPLES)
+    for name, lines in help.EXAMPLES.items():
+        text = commands[name].epilog
+        for line in lines:
+            assert line in text
+            words = re.split(r"[|(]", line.split("#")[0].split(">")[0].split("<")[0])
+            vatra_words = next(w for w in map(str.strip, words) if w.startswith("vatra "))
+            given = shlex.split(vatra_words.rstrip(')"'))[2:]
+            commands[name].make_context(name, given)
+
+
+def test_values_are_refused_before_a_model_is_read(tmp_path: Path) -> None:
+    for given, said in (
+        (("--top-p", "1.5"), "--top-p: got 1.5, wanted a number from 0 to 1"),
+        (("--top-k", "many"), "--top-k: got 'many', wanted an integer"),
+        (("--seed", "-1"), "--seed: got -1"),
+    ):
+        done = vatra("chat", "-m", tmp_path / "none.gguf", *given)
+        assert done.returncode == 2
+        assert said in one_error_line(done)
+
+
+def test_what_was_meant_is_guessed() -> None:
+    assert "did you mean --temperature?" in one_error_line(vatra("run", "--temprature", "1", "x"))
+    assert "Did you mean 'chat'?" in one_error_line(vatra("chta"))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script(shell: str) -> None:
+    done = vatra("completion", shell)
+    assert done.returncode == 0 and b"_VATRA_COMPLETE=complete_" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("vatra ru", ["run"]),
+        ("vatra run --temp", ["--temperature"]),
+        ("vatra chat --kv ", ["f16", "f32", "q8_0"]),
+        ("vatra run -m ", []),  # the shell's own: names of files
+    ],
+)
+def test_completion(words: str, completed: list[str]) -> None:
+    asked = {
+        "_VATRA_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    assert vatra(environment=asked).stdout.decode().split() == completed

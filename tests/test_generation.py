@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import vatra
-from vatra.cli.run import stream
+from vatra.cli.answer import PlainPage, stream
 from vatra.cli.terminal import Interrupt
 from vatra.engine.generation import Statistics, Step, Steps, StopStrings
 from vatra.engine.model import Model
@@ -391,8 +391,13 @@ def test_thinking_is_noted_apart_from_the_answer(capsys: pytest.CaptureFixture[s
     )
     answer = Answer(syntax_of("<tool_call>"))
     shown: Any = SimpleNamespace(clear=lambda: None)
-    stream(Steps(said, GREEDY, answer=answer), shown, Interrupt())
+    stream(Steps(said, GREEDY, answer=answer), shown, Interrupt(), PlainPage())
     assert capsys.readouterr() == ("Yes<tool_call>[{}]</tool_call>\n", "Hm.\n")
     said = ScriptedSession([b'<think>Hm.</think><tool_call>{"name": "f"}</tool_call>'])
-    stream(Steps(said, GREEDY, answer=Answer(syntax_of("<tool_call>"))), shown, Interrupt())
+    stream(
+        Steps(said, GREEDY, answer=Answer(syntax_of("<tool_call>"))),
+        shown,
+        Interrupt(),
+        PlainPage(),
+    )
     assert capsys.readouterr() == ("", "Hm.\n(a call: f {})\n")

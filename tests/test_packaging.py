@@ -19,7 +19,7 @@ PACKAGES = {k.removeprefix("vatra."): v for k, v in CONFIG["package-dir"].items(
 FOLDERS = [name for name in PACKAGES if "." not in name]
 SCRIPTS = sorted(set((ROOT / "spark").rglob("*.py")) - {ROOT / "spark" / "__init__.py"})
 SOURCES = sorted({p for name in FOLDERS for p in (ROOT / name).rglob("*.py")} - set(SCRIPTS))
-DISTRIBUTION_OF = {"prompt_toolkit": "prompt-toolkit"}
+DISTRIBUTION_OF = {"markdown_it": "markdown-it-py", "prompt_toolkit": "prompt-toolkit"}
 
 
 def packages_on_disk() -> set[str]:

@@ -278,6 +278,7 @@ def test_interrupt_stops_the_answer_and_not_the_program(vatra: Spawn, spark: Pat
     child.sendintr()
     child.expect(r"\(stopped\)")
     child.expect(PROMPT)
+    time.sleep(0.6)  # not quickly
     child.sendintr()  # at the prompt: only a hint
     child.expect("leaves")
     child.expect(PROMPT)
