@@ -65,7 +65,7 @@ def command(
         conversation = vatra.Conversation(
             loaded, system, template or None, speculate=proposer, overflow=overflow.value
         )
-        tell_notes(loaded, chosen)
+        tell_notes(loaded)
 
     from vatra.cli.dialogue import Dialogue
     from vatra.cli.editor import reader

@@ -79,7 +79,7 @@ class Dialogue:
         if settings.stats:
             terminal.note(statistics(steps, chosen, settings.max_tokens), dim=True)
         if self.verbose:
-            for line in details(self.model, steps):
+            for line in details(self.model, steps, chosen):
                 terminal.note(line, dim=True)
         return True
 

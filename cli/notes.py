@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vatra.engine.model import Model
-    from vatra.engine.sampling import Sampling
 
 REAL_MODELS = "https://huggingface.co/models?library=gguf"
 
@@ -29,11 +28,8 @@ def tell_toy(path: Path) -> None:
     )
 
 
-def tell_notes(model: Model, sampling: Sampling | None = None) -> None:
-    """Say on standard error what a person should know of the model, also what makes it slow.
-
-    And which values of `sampling` are the file's.
-    """
+def tell_notes(model: Model) -> None:
+    """Say on standard error what a person should know of the model, also what makes it slow."""
     from vatra.engine.threads import allowed_cpus
 
     report = getattr(model.executor, "report", list)
@@ -43,8 +39,5 @@ def tell_notes(model: Model, sampling: Sampling | None = None) -> None:
         slow.append(
             f"{model.threads} threads are slower than {count}: no more run at once ({reason})"
         )
-    from_file = sorted(sampling.recommended) if sampling is not None else []
-    values = ", ".join(f"{name} {getattr(sampling, name)}" for name in from_file)
-    named = [f"sampling as the file recommends: {values}"] if values else []
-    for line in [*model.notes, *named, *slow]:
+    for line in [*model.notes, *slow]:
         terminal.note(f"note: {line}", dim=True)

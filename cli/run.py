@@ -120,7 +120,7 @@ def command(
                 if chat_template
                 else loaded.chat_template
             )
-            tell_notes(loaded, chosen)
+            tell_notes(loaded)
             load_s = time.monotonic() - begin
             talk = vatra.Conversation(
                 loaded, system, template, speculate=proposer, overflow=overflow.value
@@ -130,7 +130,7 @@ def command(
                 logprobs=logprobs, grammar=form,
             )  # fmt: skip
         else:
-            tell_notes(loaded, chosen)
+            tell_notes(loaded)
             load_s = time.monotonic() - begin
             session = loaded.session()
             session.sync(loaded.tokenizer.encode(text), progress=shown.on_prompt)
@@ -155,7 +155,7 @@ def command(
     if stats and output is Output.text:
         terminal.note(statistics(steps, chosen, max_tokens), dim=True)
     if verbose:
-        for line in [*details(loaded, steps, load_s), *op_lines(timings)]:
+        for line in [*details(loaded, steps, chosen, load_s), *op_lines(timings)]:
             terminal.note(line, dim=True)
 
 

@@ -39,9 +39,14 @@ def statistics(steps: Steps, sampling: Sampling, max_tokens: int | None) -> str:
     )
 
 
-def details(model: Model, steps: Steps, load_s: float | None = None) -> list[str]:
+def details(
+    model: Model, steps: Steps, sampling: Sampling, load_s: float | None = None
+) -> list[str]:
     """What `--verbose` tells after an answer, a line for each part of the work."""
-    s = steps.statistics
+    s, values = steps.statistics, []
+    for name in sorted(sampling.recommended):
+        value = getattr(sampling, name)
+        values.append(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}")
     lines = [] if load_s is None else [f"load      {load_s:9.3f} s"]
     return [
         *lines,
@@ -49,6 +54,7 @@ def details(model: Model, steps: Steps, load_s: float | None = None) -> list[str
         f"first     {s.first_token_s:9.3f} s   from the beginning of the prompt to a token",
         f"answer    {s.generated_s:9.3f} s   {_tokens(s.generated_tokens)}",
         f"memory    {resident_bytes() / 1e6:9.1f} MB  of this process, {model.threads} threads",
+        *([f"sampling as the file recommends: {', '.join(values)}"] if values else []),
     ]
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-SPACE = r"[ \n\t]{0,20}"  # between the parts of JSON: some models would write it for ever
+SPACE = r"( |\n[ \t]{0,20})?"  # between the parts of JSON: some models would write it for ever
 MOST_MESSAGE = 300  # characters
 _CONTROL = b"\xff"  # what llguidance wants before the name of a control token
 _GBNF = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|#[^\n]*|\.', re.DOTALL)

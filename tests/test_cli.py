@@ -558,7 +558,7 @@ def test_completion_script(shell: str) -> None:
     [
         ("vatra ru", ["run"]),
         ("vatra run --temp", ["--temperature"]),
-        ("vatra chat --kv ", ["f16", "f32", "q8_0"]),
+        ("vatra chat --kv ", ["f16", "f32", "q8_0", "q4_0"]),
         ("vatra run -m ", []),  # the shell's own: names of files
     ],
 )
