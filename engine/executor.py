@@ -31,6 +31,22 @@ _DTYPES: dict[KVType, type[np.floating]] = {
 }
 
 
+@dataclass(frozen=True)
+class Saved:
+    """Copies of all that a state holds."""
+
+    arrays: list[Array]
+    n_ctx: int
+    length: int
+    reached: int
+    marks: dict[int, list[Array]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return sum(a.nbytes for a in self.arrays)
+
+
 @dataclass(eq=False)
 class State:
     """What is kept of one sequence of up to `n_ctx` tokens. Only its own executor can run it.
@@ -155,9 +171,27 @@ class State:
             for marks in (self._marks, self._passing)
         )
 
+    def saved(self) -> Saved:
+        """A copy of all that is held, to `restore`."""
+        arrays = [a.copy() for a in self._arrays]
+        return Saved(arrays, self.n_ctx, self.length, self.reached, dict(self._marks))
+
+    def restore(self, saved: Saved) -> None:
+        """Hold what `saved` has; UsageError if that is of another shape."""
+        shapes = [[(a.shape, a.dtype) for a in arrays] for arrays in (self._arrays, saved.arrays)]
+        if shapes[0] != shapes[1] or saved.n_ctx != self.n_ctx:
+            raise UsageError("this state is of another model, or of a context of another length")
+        for mine, kept in zip(self._arrays, saved.arrays, strict=True):
+            mine[...] = kept
+        self.length, self.reached, self._marks = saved.length, saved.reached, dict(saved.marks)
+
+    @property
+    def _arrays(self) -> list[Array]:
+        return [*self.keys, *self.values, *self.memories]
+
     @property
     def nbytes(self) -> int:
-        return sum(a.nbytes for a in (*self.keys, *self.values, *self.memories))
+        return sum(a.nbytes for a in self._arrays)
 
 
 def zeros(shape: tuple[int, ...], dtype: type[np.generic]) -> Array:

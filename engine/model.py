@@ -39,6 +39,7 @@ from vatra.formats import gguf, shelf, tokenizer
 from vatra.formats.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from vatra.engine.asynchronous import AsyncSteps
     from vatra.engine.constraint import Grammar
     from vatra.engine.timings import Timings
     from vatra.formats.answers import Answer
@@ -401,17 +402,19 @@ class Model:
         speculate: Speculate = None,
         overflow: Overflow = "stop",
         keep: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
         **values: Any,
     ) -> Steps:
         """The continuation of `prompt`, text or token ids, in a session of its own.
 
         `logprobs`, `grammar`, `speculate`, `overflow` and `keep` are those of `Session.generate`;
-        `values` are fields of Sampling, such as temperature=0.
+        `values` are fields of Sampling, such as temperature=0. `progress(done, total)` is called
+        after each piece of the prompt; what it raises ends the reading.
         """
         sampling = self._sampling(sampling, values)
         ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
         session = self.session()
-        session.sync(ids)
+        session.sync(ids, progress)
         return session.generate(
             sampling,
             max_tokens,
@@ -436,6 +439,7 @@ class Model:
         logprobs: int = 0,
         grammar: Grammar | None = None,
         speculate: Speculate = None,
+        progress: Callable[[int, int], None] | None = None,
         **values: Any,
     ) -> Steps:
         """The answer to `messages`, each with a "role" and "content".
@@ -443,7 +447,8 @@ class Model:
         `tools` are functions that the model may call, as JSON schemas such as {"type": "function",
         "function": {"name": ..., "parameters": ...}}: the calls are `tool_calls` of the steps. What
         the last call has in common with this one is not evaluated again. `logprobs`, `grammar` and
-        `speculate` are those of `Session.generate`; `values` are fields of Sampling.
+        `speculate` are those of `Session.generate`, `progress` is that of `generate`; `values` are
+        fields of Sampling.
         """
         sampling = self._sampling(sampling, values)
         template = template or self.chat_template
@@ -452,7 +457,7 @@ class Model:
         with self._chat_lock:
             busy = self._chat_steps is not None and not self._chat_steps.closed
             session = self._chat if self._chat is not None and not busy else self.session()
-            session.sync(ids)
+            session.sync(ids, progress)
             stops = [*stop_strings(stop), *template.stop]
             steps = session.generate(
                 sampling,
@@ -466,6 +471,43 @@ class Model:
             if not busy:
                 self._chat, self._chat_steps = session, steps
         return steps
+
+    def agenerate(
+        self,
+        prompt: Prompt,
+        sampling: Sampling | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        **options: Any,
+    ) -> AsyncSteps:
+        """`generate` for programs with an event loop: `async for step in model.agenerate(...)`.
+
+        All is done in a thread of its own, the errors of `generate` too.
+        """
+        from vatra.engine.asynchronous import AsyncSteps
+
+        return AsyncSteps(
+            lambda progress: self.generate(
+                prompt, sampling, max_tokens, stop, progress=progress, **options
+            )
+        )
+
+    def achat(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        **options: Any,
+    ) -> AsyncSteps:
+        """`chat` for programs with an event loop: `async for step in model.achat(...)`."""
+        from vatra.engine.asynchronous import AsyncSteps
+
+        return AsyncSteps(
+            lambda progress: self.chat(
+                messages, sampling, max_tokens, stop, progress=progress, **options
+            )
+        )
 
     def chat_ids(
         self,

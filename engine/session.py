@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +18,7 @@ from vatra.errors import UsageError
 
 if TYPE_CHECKING:
     from vatra.engine.constraint import Grammar
-    from vatra.engine.executor import Outputs
+    from vatra.engine.executor import Outputs, Saved
     from vatra.engine.model import Model
     from vatra.formats.answers import Answer
 
@@ -40,6 +41,20 @@ class ContextFull(UsageError):
             f"the text has {n_tokens} tokens, but the context holds {n_ctx}: "
             "shorten it, or ask for a longer context (--ctx)"
         )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a session has read, with all it takes to go on from there."""
+
+    ids: tuple[int, ...]
+    logits: Array | None  # (n_vocab,) after the last of them, if they were there
+    state: Saved
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return self.state.nbytes
 
 
 class Session:
@@ -292,6 +307,24 @@ class Session:
         self._ids.append(token)
         self._logits = logits
         self.statistics.accepted_tokens += 1
+
+    @property
+    def logits(self) -> Array:
+        """float32 (n_vocab,) after all of `timeline`, which is evaluated as far as it is not."""
+        return self.logits_for(self._turn)
+
+    def snapshot(self) -> Snapshot:
+        """All that has been evaluated, to `restore`; a copy of the memory of the whole context."""
+        return Snapshot(self.ids, self._logits, self.state.saved())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to `snapshot`, of this model and of a context as long as this one.
+
+        Raises UsageError for another.
+        """
+        self.sync([])
+        self.state.restore(snapshot.state)
+        self._ids, self._logits = list(snapshot.ids), snapshot.logits
 
     def _evaluate(self, tokens: list[int], last: bool = True, proposed: Sequence[int] = ()) -> None:
         """Evaluate `tokens` after `ids`; nothing is counted as read unless all of them are."""
