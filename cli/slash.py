@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
@@ -11,6 +11,7 @@ from vatra.cli import clipboard, settings, terminal, transcript
 from vatra.cli.dialogue import Dialogue
 from vatra.errors import UsageError
 
+WIDEST = 24  # characters of a value in a list
 Do = Callable[[Dialogue, str], None]
 Argument = Literal["", "file", "setting", "topic"]
 
@@ -82,9 +83,25 @@ def _set(dialogue: Dialogue, argument: str) -> None:
     if name:
         _tell(f"{name} {settings.shown(chosen.value(name))}")
         return
-    rows = [(name, settings.shown(chosen.value(name))) for name in settings.names()]
-    wide, values = max(len(n) for n, _ in rows), max(len(v) for _, v in rows)
-    _tell(*(f"{n:{wide}}  {v:{values}}  {settings.help_of(n)}" for n, v in rows))
+    _tell(*_table(chosen, settings.names()))
+
+
+def _changed(dialogue: Dialogue, _argument: str) -> None:
+    """The settings that somebody - the person, or the model's file - has chosen."""
+    chosen = dialogue.settings
+    usual = settings.Settings(type(chosen.sampling)())
+    found = [n for n in settings.names() if chosen.value(n) != usual.value(n)]
+    left = len(settings.names()) - len(found)
+    _tell(*_table(chosen, found), f"{left} settings are as usual; /set lists all")
+
+
+def _table(chosen: settings.Settings, names: Sequence[str]) -> list[str]:
+    """A line for each setting: its name, its value, what it does."""
+    rows = [(name, settings.shown(chosen.value(name))) for name in names]
+    rows = [(n, v if len(v) <= WIDEST else f"{v[: WIDEST - 3]}...") for n, v in rows]
+    wide = max((len(n) for n, _ in rows), default=0)
+    values = max((len(v) for _, v in rows), default=0)
+    return [f"{n:{wide}}  {v:{values}}  {settings.help_of(n)}" for n, v in rows]
 
 
 def _show(dialogue: Dialogue, argument: str) -> None:
@@ -207,7 +224,7 @@ def _tell(*lines: str) -> None:
 TOPICS: dict[str, Do] = {
     "model": _model,
     "template": _template,
-    "settings": _set,
+    "settings": _changed,
     "system": _system,
 }
 COMMANDS = {

@@ -241,6 +241,11 @@ def test_set_and_show(talk: Any, capsys: Any) -> None:
     told = capsys.readouterr().err
     assert told.count("top_k 7\n") == 2
     assert "temperature" in told and "context       0 of 400" in told and "<|im_start|>" in told
+    capsys.readouterr()
+    slash_and_ask(dialogue, "/show settings")
+    told = capsys.readouterr().err
+    assert "top_k        7 " in told  # what was changed, and little else
+    assert "dry_base" not in told and "/set lists all" in told
 
 
 @pytest.mark.parametrize(
