@@ -88,16 +88,19 @@ def _verdict(checkpoint: Checkpoint, ctx: int | None, kv: options.KVFormat) -> V
     from vatra.errors import VatraError
     from vatra.formats import tokenizer
 
+    def reason(error: VatraError) -> str:  # the file has been named already
+        return str(error).removeprefix(f"{printable(checkpoint.path)}: ")
+
     try:
         plan = models.read(checkpoint, ctx)
     except VatraError as error:
-        return Verdict(False, str(error))
+        return Verdict(False, reason(error))
     n_ctx = ctx or min(plan.n_ctx_train, MOST_CTX_UNASKED)
     needs = requirements(plan, CpuExecutor, n_ctx, kv.value if plan.causal else "f32")
     try:
         tokenizer.load(checkpoint)
     except VatraError as error:
-        return Verdict(not plan.embeds, str(error), needs, plan.embeds)
+        return Verdict(not plan.embeds, reason(error), needs, plan.embeds)
     why_not = "" if plan.embeds else cannot_write(plan) or ""
     return Verdict(True, why_not, needs, plan.embeds)
 
@@ -110,20 +113,21 @@ def _lines(checkpoint: Checkpoint, verdict: Verdict, tensors: bool) -> Iterable[
     for name, value in facts.items():
         yield f"{name:{width}}  {value}"
     yield ""
-    yield from table(
-        ("format", "tensors", "weights", "bits", "size"),
-        [
-            (
-                row["format"],
-                row["tensors"],
-                f"{row['weights']:,}",
-                row["bits"],
-                byte_size(row["bytes"]),
-            )
-            for row in _formats(checkpoint.tensors.values())
-        ],
-    )
-    yield ""
+    if checkpoint.tensors:
+        yield from table(
+            ("format", "tensors", "weights", "bits", "size"),
+            [
+                (
+                    row["format"],
+                    row["tensors"],
+                    f"{row['weights']:,}",
+                    row["bits"],
+                    byte_size(row["bytes"]),
+                )
+                for row in _formats(checkpoint.tensors.values())
+            ],
+        )
+        yield ""
     yield f"metadata ({len(checkpoint.metadata)} keys)"
     for key, value in checkpoint.metadata.items():
         yield f"  {printable(key)} = {_short(value)}"
@@ -231,7 +235,18 @@ def _short(value: object) -> str:
         items = ", ".join(_short(_scalar(value[i])) for i in range(min(len(value), SHOWN_ITEMS)))  # type: ignore[index, arg-type]
         more = f", ... ({len(value):,} values)" if len(value) > SHOWN_ITEMS else ""  # type: ignore[arg-type]
         return f"[{items}{more}]"
-    return printable(str(_scalar(value)))
+    return printable(str(_shortest(_scalar(value))))
+
+
+def _shortest(value: object) -> object:
+    """A float32 that was read as a float64 with the digits that it has: 1e-05."""
+    if not isinstance(value, float):
+        return value
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    return single if float(single) == value else value
 
 
 def _plain(value: object) -> Any:

@@ -91,7 +91,7 @@ def _row(entry: Entry, left: Available | None) -> _Row:
     from vatra.formats.variants import size_of
 
     try:
-        head = gguf.read_head(entry.path)
+        head, n_tensors = gguf.read_head(entry.path)
     except VatraError as error:
         what = getattr(error, "what", str(error))
         return _Row(entry, entry.quant, size_of(entry.name), "", what)
@@ -101,11 +101,13 @@ def _row(entry: Entry, left: Available | None) -> _Row:
         entry.quant or _file_type(head),
         _text(head, "general.size_label") or size_of(entry.name),
         architecture,
-        _why_not(entry, head, architecture, left),
+        _why_not(entry, head, architecture, n_tensors, left),
     )
 
 
-def _why_not(entry: Entry, head: Metadata, architecture: str, left: Available | None) -> str:
+def _why_not(
+    entry: Entry, head: Metadata, architecture: str, n_tensors: int, left: Available | None
+) -> str:
     """Why a model cannot run here, as far as its head tells; empty if nothing speaks against it."""
     from vatra import models
     from vatra.engine.memory import mebibytes
@@ -116,6 +118,10 @@ def _why_not(entry: Entry, head: Metadata, architecture: str, left: Available | 
         return f"not a model but {kind}"
     if len(entry.files) != entry.n_parts:
         return f"{entry.n_parts - len(entry.files)} of {entry.n_parts} parts are missing"
+    if entry.n_parts == 1 and not n_tensors:
+        return "a vocabulary alone, no weights"
+    if not architecture:
+        return "names no architecture"
     if architecture not in models.known():
         return f"architecture {architecture!r} is not supported"
     needed = entry.n_bytes + PROGRAM_BYTES

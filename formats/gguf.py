@@ -77,16 +77,17 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         raise
 
 
-def read_head(path: str | os.PathLike[str]) -> Metadata:
-    """A GGUF file's keys before those of its tokenizer: quick, however large the file is.
+def read_head(path: str | os.PathLike[str]) -> tuple[Metadata, int]:
+    """A GGUF file's keys before those of its tokenizer, and how many tensors it has: quick.
 
-    Raises BadFile and MissingFile as `read` does; of what follows nothing is checked.
+    Where the architecture's name comes later, up to that. Raises BadFile and MissingFile as `read`
+    does; of what follows nothing is checked.
     """
     file = MappedFile(os.fsdecode(path))
     try:
         walk = _Walk(file)
-        _, _, n_keys = _read_header(walk)
-        return _read_metadata(walk, n_keys, "tokenizer.")
+        _, n_tensors, n_keys = _read_header(walk)
+        return _read_metadata(walk, n_keys, head=True), n_tensors
     finally:
         file.close()
 
@@ -204,14 +205,14 @@ def _wrong_version(version: int) -> str:
 # Metadata
 
 
-def _read_metadata(walk: _Walk, n_keys: int, until: str | None = None) -> Metadata:
-    """All keys, or those before the first that begins with `until`."""
+def _read_metadata(walk: _Walk, n_keys: int, head: bool = False) -> Metadata:
+    """All keys, or of the `head` those before the tokenizer's, the architecture among them."""
     metadata = Metadata()
     for i in range(n_keys):
         walk.field = f"kv[{i}]"
         place = walk.at
         key = _text(walk, walk.string("key", MAX_KEY_BYTES), "key", place)
-        if until is not None and key.startswith(until):
+        if head and key.startswith("tokenizer.") and "general.architecture" in metadata:
             break
         walk.field = f'kv[{i}] "{shortened(key)}"'
         if key in metadata:

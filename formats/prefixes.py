@@ -27,10 +27,11 @@ class Lengths(dict[S, tuple[int, ...]], Generic[S]):
                 self._long.setdefault(string[:START], set()).add(len(string))
 
     def __missing__(self, start: S) -> tuple[int, ...]:
-        lengths = (
-            *sorted(self._long.get(start, ()), reverse=True),
-            *(n for n in range(min(START - 1, len(start)), 0, -1) if start[:n] in self._strings),
-        )
+        strings = self._strings
+        found = [n for n in range(min(START - 1, len(start)), 0, -1) if start[:n] in strings]
+        if start in self._long:
+            found = sorted(self._long[start], reverse=True) + found
+        lengths = tuple(found)
         if len(self) >= MAX_STARTS:
             self.clear()
         self[start] = lengths

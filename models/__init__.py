@@ -179,7 +179,7 @@ def read(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
     if name in _registered:
         return _registered[name](checkpoint, n_ctx)
     if name not in MODULES:
-        near = get_close_matches(name, known(), 3, 0.4)
+        near = get_close_matches(name, known(), 3)
         hint = f"; nearest known: {', '.join(near)}" if near else ""
         what = f"{name!r} is not supported{hint}; `vatra inspect --architectures` lists all"
         raise UnsupportedFile(checkpoint.path, what, field="general.architecture")

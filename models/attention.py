@@ -1,4 +1,4 @@
-"""The attention of a block, with all of its tensors."""
+"""The attention of a block, with all of its tensors, and what some models add to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import Protocol
 
 from vatra.models.plan import Tensor
 from vatra.models.rope import Rotation
-from vatra.models.verbs import attention, linear, qkv_heads, reshape, rms_norm, rope
+from vatra.models.verbs import (
+    activation,
+    attention,
+    linear,
+    mul,
+    qkv_heads,
+    reshape,
+    rms_norm,
+    rope,
+)
 from vatra.models.weights import Matrix, Vector, matrix, qkv, vector
 
 
@@ -40,6 +49,18 @@ class SelfAttention:
         factor = c.attention_scale or c.key_dim**-0.5
         a = attention(q, k, v, factor, window=window, sinks=self.attn_sinks)  # (n_head, value_dim)
         return linear(a, self.attn_output)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate of what attention gives: for each head, or each of its values."""
+
+    attn_gate: Matrix = matrix("n_head * value_dim", "n_embd", or_rows="n_head")
+
+    def __call__(self, a: Tensor, x: Tensor, kind: str = "sigmoid") -> Tensor:
+        """a's shape (n_head, value_dim): x is what attention read."""
+        gate = activation(linear(x, self.attn_gate), kind)  # (n_head or n_head * value_dim,)
+        return mul(a, reshape(gate, a.shape[0], gate.width // a.shape[0]))
 
 
 @dataclass(frozen=True)

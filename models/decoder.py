@@ -14,7 +14,7 @@ from vatra.models.config import (
     per_layer,
     vocabulary_size,
 )
-from vatra.models.feed_forward import Gating
+from vatra.models.experts import Gating
 from vatra.models.rope import Scaling
 from vatra.models.weights import Matrix, Vector, matrix, vector
 

@@ -18,7 +18,6 @@ from vatra.models.verbs import (
     attention,
     concat,
     head_linear,
-    layer_norm,
     linear,
     mul,
     position_scale,
@@ -28,11 +27,8 @@ from vatra.models.verbs import (
     rope,
     sparse_attention,
     split,
-    top_positions,
 )
 from vatra.models.weights import Matrix, Vector, group, matrix, vector
-
-INDEXER_EPS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -44,19 +40,6 @@ class LatentDecoder(ExpertDecoder):
     head_dim: int = count("attention.key_length_mla", default="key_dim", even=True)
     head_value_dim: int = count("attention.value_length_mla", default="value_dim")
     n_still: int = derived(lambda c: c["head_dim"] - c["n_rot"])  # values that do not turn
-
-
-@dataclass(frozen=True)
-class Indexed:
-    """The keys of an indexer, which chooses the positions that attention reads."""
-
-    n_index_head: int = count("attention.indexer.head_count", default=0, at_least=0)
-    index_dim: int = count("attention.indexer.key_length", default=0, at_least=0)
-    n_index_top: int = count("attention.indexer.top_k", default=0, at_least=0)
-
-    def chooses(self, n_ctx: int) -> bool:
-        """Whether in a context of that many tokens attention does not simply read all."""
-        return 0 < self.n_index_top < n_ctx
 
 
 @dataclass(frozen=True)
@@ -199,34 +182,3 @@ class LatentAttention:
             gate = activation(linear(x, self.attn_gate), "sigmoid")
             a = mul(a, reshape(gate, a.shape[0], gate.width // a.shape[0]))
         return linear(a, self.attn_output)
-
-
-@dataclass(frozen=True)
-class Indexer:
-    """Chooses the positions that a layer reads. DeepSeek-V3.2, arXiv:2512.02556."""
-
-    attn_q_b: Matrix = matrix("n_index_head * index_dim", "n_lora_q", of="indexer.attn_q_b")
-    attn_k: Matrix = matrix("index_dim", "n_embd", of="indexer.attn_k")
-    k_norm: Vector = vector("index_dim", of="indexer.k_norm", bias=True)
-    proj: Matrix = matrix("n_index_head", "n_embd", of="indexer.proj")
-
-    def __call__(
-        self,
-        x: Tensor,
-        q_latent: Tensor,
-        most: int,
-        turn: Rotation,
-        *,
-        eps: float = INDEXER_EPS,
-        turn_last: bool = False,
-    ) -> Tensor:
-        """(1, most) positions; each head's first values turn, or its last.
-
-        A rotation of all values and a constant factor of the weights would change no choice.
-        """
-        dim = self.k_norm.data.size
-        first = dim - 2 * len(turn.frequencies) if turn_last else 0
-        q = rope(linear(q_latent, self.attn_q_b, dim), turn, first)  # (n_index_head, index_dim)
-        k = layer_norm(linear(x, self.attn_k), self.k_norm, eps)  # (index_dim,)
-        k = rope(reshape(k, 1, dim), turn, first)  # (1, index_dim)
-        return top_positions(q, k, linear(x, self.proj), most)

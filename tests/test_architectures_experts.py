@@ -15,7 +15,8 @@ from vatra.formats import gguf
 from vatra.formats.checkpoint import Checkpoint, Metadata
 from vatra.models import verbs
 from vatra.models.feed_forward import clamped_swiglu, limited_after, limited_before
-from vatra.models.latent import Indexed, reading
+from vatra.models.indexer import Indexed
+from vatra.models.latent import reading
 from vatra.models.plan import Attention, Plan, PositionScale, RmsNorm, Tensor
 from vatra.models.rope import Rotation, Scaling
 from vatra.models.weights import Matrix

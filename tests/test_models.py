@@ -572,3 +572,29 @@ def test_rope_factors_must_be_positive(
     values[3] = value
     file.tensors["rope_freqs.weight"] = tensor("rope_freqs.weight", values)
     refused(file, "rope_freqs.weight", "value 3", "a finite number above 0")
+
+
+def test_what_is_registered_comes_before_ours(spark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_registered", {})
+    ours = models.read(gguf.read(spark))
+    asked: list[int | None] = []
+
+    def build(checkpoint: Checkpoint, n_ctx: int | None) -> Plan:
+        asked.append(n_ctx)
+        return replace(ours, architecture="theirs")
+
+    models.register("llama", build)
+    assert models.read(gguf.read(spark), 100).architecture == "theirs" and asked == [100]
+    assert models.known().count("llama") == 1
+
+
+def test_near_names_of_architectures_are_offered(spark: Path) -> None:
+    with gguf.read(spark) as file:
+        for name, offered in (
+            ("mellum2", "nearest known: mellum"),
+            ("zzz", "'zzz' is not supported; `"),
+        ):
+            file.metadata["general.architecture"] = name
+            with pytest.raises(UnsupportedFile, match=offered) as caught:
+                models.read(file)
+        assert "nearest" not in str(caught.value)

@@ -39,8 +39,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def head(gguf_bytes: Any) -> Callable[..., bytes]:
     """The bytes of a GGUF file that says little."""
 
-    def build(architecture: str = "llama", **more: str) -> bytes:
+    def build(architecture: str = "llama", n_tensors: int = 1, **more: str) -> bytes:
         made = gguf_bytes().string("general.architecture", architecture)
+        made.n_tensors = n_tensors
         for key, value in more.items():
             made.string(f"general.{key}", value)
         content: bytes = made.build()
@@ -305,6 +306,7 @@ def test_list(home: Path, head: Any, run: Any, spark: Path) -> None:
     put(home / "here/new-3B.gguf", head("nonsuch"))
     put(home / "here/lora.gguf", head(type="adapter"))
     put(home / "here/broken.gguf", b"GGUX")
+    put(home / "here/words.gguf", head(n_tensors=0))
     put(home / "here/whole.gguf", spark.read_bytes())
     status, out, err = run("list")
     assert (status, err) == (0, "")
@@ -317,7 +319,8 @@ def test_list(home: Path, head: Any, run: Any, spark: Path) -> None:
     assert rows["Maker/Toy-GGUF:Q8_0"].endswith("no: 1 of 2 parts are missing")
     assert "3B" in rows["new-3B"] and rows["new-3B"].endswith("'nonsuch' is not supported")
     assert rows["lora"].endswith("no: not a model but adapter")
-    assert "no: got b'GGUX', wanted b'GGUF'" in rows["broken"] and len(rows) == 6
+    assert rows["words"].endswith("no: a vocabulary alone, no weights")
+    assert "no: got b'GGUX', wanted b'GGUF'" in rows["broken"] and len(rows) == 7
     found = json.loads(run("list", "--json")[1])
     assert {row["name"]: row["runs"] for row in found} == {
         name: line.endswith("yes") for name, line in rows.items()
@@ -366,14 +369,18 @@ def test_a_hundred_models_take_no_second(home: Path, spark: Path, run: Any) -> N
     assert out.count("yes\n") == 100 and took < 1
 
 
-def test_the_head_of_a_file(spark: Path, tmp_path: Path, head: Any) -> None:
-    found = gguf.read_head(spark)
+def test_the_head_of_a_file(spark: Path, tmp_path: Path, head: Any, gguf_bytes: Any) -> None:
+    found, n_tensors = gguf.read_head(spark)
     with gguf.read(spark) as whole:
+        assert n_tensors == len(whole.tensors)
         assert found["general.architecture"] == whole.architecture
         wanted = {k: v for k, v in whole.metadata.items() if not k.startswith("tokenizer.")}
         assert found.items() <= wanted.items() and len(found) > 3
     with pytest.raises(BadFile):
         gguf.read_head(put(tmp_path / "x.gguf", head()[:-1]))
+    late = gguf_bytes().strings("tokenizer.ggml.tokens", ["a"]).string("general.architecture", "x")
+    found, _ = gguf.read_head(put(tmp_path / "late.gguf", late.string("tokenizer.x", "y").build()))
+    assert found["general.architecture"] == "x" and "tokenizer.x" not in found
 
 
 # vatra rm

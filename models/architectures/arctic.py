@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.decoder import Ends, ExpertDecoder
-from vatra.models.feed_forward import Experts, Gated
+from vatra.models.experts import Experts
+from vatra.models.feed_forward import Gated
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (

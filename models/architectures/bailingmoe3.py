@@ -12,7 +12,8 @@ from vatra.models import config, weights
 from vatra.models.config import integers, must_be, number, number_per_layer
 from vatra.models.decoder import Ends, HybridDecoder
 from vatra.models.delta_net import KimiDeltaNet, KimiKeys
-from vatra.models.feed_forward import Gated, Mixture, limited_after
+from vatra.models.experts import Mixture
+from vatra.models.feed_forward import Gated, limited_after
 from vatra.models.latent import LatentAttention, LatentDecoder, Reading
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import for_text, rotation

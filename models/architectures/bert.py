@@ -14,7 +14,8 @@ from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.config import by_architecture, count, must_be, number
 from vatra.models.decoder import ExpertDecoder
-from vatra.models.feed_forward import Experts, FusedGated, Gated, Plain
+from vatra.models.experts import Experts
+from vatra.models.feed_forward import FusedGated, Gated, Plain
 from vatra.models.plan import Array, Plan, Tensor
 from vatra.models.rope import Rotation, leanings, rotation
 from vatra.models.verbs import (

@@ -11,7 +11,7 @@ from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.config import number
 from vatra.models.decoder import Ends, ExpertDecoder
-from vatra.models.feed_forward import Experts
+from vatra.models.experts import Experts
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (

@@ -12,7 +12,8 @@ from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.config import by_architecture, count, number
 from vatra.models.decoder import Ends
-from vatra.models.feed_forward import Gated, Mixture
+from vatra.models.experts import Mixture
+from vatra.models.feed_forward import Gated
 from vatra.models.latent import LatentAttention, LatentDecoder, Reading, reading
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import rotation

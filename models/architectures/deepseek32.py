@@ -12,8 +12,10 @@ from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.config import by_architecture, pattern
 from vatra.models.decoder import Ends
-from vatra.models.feed_forward import Gated, Mixture
-from vatra.models.latent import Indexed, Indexer, LatentAttention, LatentDecoder, Reading, reading
+from vatra.models.experts import Mixture
+from vatra.models.feed_forward import Gated
+from vatra.models.indexer import Indexed, Indexer
+from vatra.models.latent import LatentAttention, LatentDecoder, Reading, reading
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import add, embed, linear, rms_norm, select_outputs

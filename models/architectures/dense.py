@@ -19,7 +19,8 @@ from vatra.models import config, weights
 from vatra.models.attention import NORMS, HeadNorms, NoNorms, RowNorms
 from vatra.models.config import by_architecture, count, flag, integers, must_be, number
 from vatra.models.decoder import Ends, ExpertDecoder
-from vatra.models.feed_forward import Experts, Gated, Plain
+from vatra.models.experts import Experts
+from vatra.models.feed_forward import Gated, Plain
 from vatra.models.plan import Array, Plan, Tensor
 from vatra.models.rope import Rotation, for_text, leanings, long_or_short, rotation
 from vatra.models.verbs import (

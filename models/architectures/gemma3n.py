@@ -12,10 +12,11 @@ import numpy as np
 
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
-from vatra.models.architectures.gemma4 import LayerEmbedding
+from vatra.models.altup import TINY, AltUp, StreamEnds
 from vatra.models.config import count, derived, number, pattern
 from vatra.models.decoder import Decoder, Ends
 from vatra.models.feed_forward import Gated
+from vatra.models.layer_embedding import LayerEmbedding, LayerEmbeddings
 from vatra.models.plan import KVCache, Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (
@@ -24,17 +25,13 @@ from vatra.models.verbs import (
     affine,
     attention,
     attention_again,
-    concat,
     embed,
     glu,
-    head_linear,
-    l2_norm,
     layer_norm,
     linear,
     mul,
     piece,
     qkv_heads,
-    repeat,
     reshape,
     rms_norm,
     rope,
@@ -46,12 +43,10 @@ from vatra.models.verbs import (
 from vatra.models.weights import Matrix, Vector, blocks, group, matrix, qkv, unused, vector
 
 # what the file does not say
-N_STREAMS = 4  # the first is the one that is computed
 N_SPARSE = 10  # layers whose gates are sparse
 SPARSITY = 1.6448533535003662  # standard deviations: 95 % of normal values are less
 N_OWN = 20  # layers with keys and values of their own, which come first
 LOGIT_CAP = 30.0
-TINY = 1e-20
 
 
 @dataclass(frozen=True)
@@ -63,39 +58,6 @@ class Config(Decoder):
     window_base: float = number("rope.freq_base_swa", default=10000.0, at_least=2.0)
     n_embd_layer: int = derived(lambda c: 256)
     rank: int = derived(lambda c: 64)
-
-
-@dataclass(frozen=True)
-class AltUp:
-    """The tensors altup_* of blk.N.*"""
-
-    altup_correct_coef: Matrix = matrix("4", "4")
-    altup_correct_scale: Vector = vector("n_embd")
-    altup_predict_coef: Matrix = matrix("16", "4")
-    altup_router: Matrix = matrix("4", "n_embd")
-    altup_router_norm: Vector = vector("n_embd")
-
-    def modalities(self, x: Tensor, c: Config) -> Tensor:
-        h = scale(rms_norm(x, self.altup_router_norm, c.eps), 1 / c.n_embd)  # (n_embd,)
-        return activation(linear(h, self.altup_router), "tanh")  # (N_STREAMS,)
-
-    def predict(self, streams: list[Tensor], c: Config) -> list[Tensor]:
-        """Each stream plus a mixture of all."""
-        shares = linear(self.modalities(streams[0], c), self.altup_predict_coef)  # (N_STREAMS^2,)
-        together = stacked(streams)  # (N_STREAMS, n_embd)
-        mixed = (
-            weighted_sum(together, piece(shares, N_STREAMS * i, N_STREAMS))
-            for i in range(N_STREAMS)
-        )
-        return [add(x, y) for x, y in zip(streams, mixed, strict=True)]
-
-    def correct(self, predicted: list[Tensor], computed: Tensor, c: Config) -> list[Tensor]:
-        """Each prediction plus a share of what the first one was wrong by."""
-        shares = linear(self.modalities(computed, c), self.altup_correct_coef)  # (N_STREAMS,)
-        shares = affine(shares, bias=np.ones(N_STREAMS, np.float32))
-        wrong = add(computed, scale(predicted[0], -1.0))  # (n_embd,)
-        each = (mul(wrong, piece(shares, i, 1)) for i in range(N_STREAMS))
-        return [add(x, y) for x, y in zip(predicted, each, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -122,32 +84,10 @@ class Block:
 class Weights(Ends):
     """All tensors of the file."""
 
-    altup_proj: Matrix = matrix("3", "n_embd", "n_embd")
-    altup_unembd_proj: Matrix = matrix("3", "n_embd", "n_embd")
-    per_layer_token_embd: Matrix = matrix("n_vocab", "n_layer * n_embd_layer")
-    per_layer_model_proj: Matrix = matrix("n_layer * n_embd_layer", "n_embd")
-    per_layer_proj_norm: Vector = vector("n_embd_layer")
+    streams: StreamEnds = group(StreamEnds)
+    embeddings: LayerEmbeddings = group(LayerEmbeddings)
     blk: tuple[Block, ...] = blocks(Block)
     leftovers: tuple[str, ...] = unused()
-
-
-def stacked(streams: list[Tensor]) -> Tensor:
-    """(len(streams), n_embd)."""
-    together = streams[0]
-    for x in streams[1:]:
-        together = concat(together, x)
-    return reshape(together, len(streams), streams[0].width)
-
-
-def length(x: Tensor) -> Tensor:
-    """(1,): the Euclidean length of x (n,), as x times its direction."""
-    return weighted_sum(reshape(x, x.width, 1), l2_norm(x, TINY))
-
-
-def as_long_as(x: Tensor, y: Tensor) -> Tensor:
-    """x's shape (n, n_embd): each row as long as y (n_embd,)."""
-    n = x.shape[0]
-    return mul(l2_norm(x, TINY), repeat(reshape(length(y), 1, 1), n))
 
 
 def sparse(gate: Tensor) -> Tensor:
@@ -183,14 +123,6 @@ def computed(
     return add(x, rms_norm(linear(f, w.ffn.ffn_down), w.post_ffw_norm, c.eps))  # (n_embd,)
 
 
-def layer_embeddings(x: Tensor, w: Weights, c: Config) -> Tensor:
-    """(n_layer * n_embd_layer,): each layer's own embedding, and what x says of it."""
-    p = linear(x, w.per_layer_model_proj, c.n_embd_layer)  # (n_layer, n_embd_layer)
-    p = rms_norm(scale(p, c.n_embd**-0.5), w.per_layer_proj_norm, c.eps)
-    own = scale(embed(x.plan, w.per_layer_token_embd), c.n_embd_layer**0.5)
-    return scale(add(reshape(p, p.width), own), 0.5**0.5)
-
-
 def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
     """The plan of a file of architecture gemma3n."""
     c = config.read(Config, checkpoint)
@@ -200,10 +132,8 @@ def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
     near = rotation(c.n_rot, near_scaling, interleaved=False)
     plan = Plan(checkpoint.architecture, c.n_vocab, c.n_ctx_train, leftovers=w.leftovers)
     x = scale(embed(plan, w.token_embd), c.n_embd**0.5)  # (n_embd,)
-    own = layer_embeddings(x, w, c)  # (n_layer * n_embd_layer,)
-    n = N_STREAMS - 1
-    others = head_linear(repeat(reshape(x, 1, x.width), n), w.altup_proj)  # (n, n_embd)
-    streams = [x, *rows(as_long_as(others, x))]
+    own = w.embeddings(x, c)  # (n_layer * n_embd_layer,)
+    streams = w.streams.part(x)  # N_STREAMS of (n_embd,)
     for i, b in plan.layers(w.blk):
         cache: KVCache | int | None = c.window if c.windowed[i] else None
         if i >= N_OWN:  # what the last layer of its kind has stored
@@ -215,17 +145,6 @@ def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
         shown = affine(streams[0], b.altup.altup_correct_scale.data)  # (n_embd,)
         y = b.embedding.meaning(shown, piece(own, i * c.n_embd_layer, c.n_embd_layer), c.eps)
         streams = [streams[0], *(add(s, y) for s in streams[1:])]
-    others = as_long_as(head_linear(stacked(streams[1:]), w.altup_unembd_proj), streams[0])
-    x = streams[0]
-    for y in rows(others):
-        x = add(x, y)  # (n_embd,)
-    x = rms_norm(select_outputs(scale(x, 1 / N_STREAMS)), w.output_norm, c.eps)  # (n_embd,)
+    x = rms_norm(select_outputs(w.streams.join(streams)), w.output_norm, c.eps)  # (n_embd,)
     softcap(linear(x, w.output, name="output"), LOGIT_CAP, name="logits")  # (n_vocab,)
     return plan
-
-
-def rows(x: Tensor) -> list[Tensor]:
-    """The rows of x (n, dim), each (dim,)."""
-    n, dim = x.shape
-    flat = reshape(x, n * dim)
-    return [piece(flat, i * dim, dim) for i in range(n)]

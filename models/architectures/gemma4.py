@@ -12,20 +12,19 @@ from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.config import count, derived, number, pattern
 from vatra.models.decoder import Ends, ExpertDecoder
-from vatra.models.feed_forward import Experts, Gated
+from vatra.models.experts import Experts
+from vatra.models.feed_forward import Gated
+from vatra.models.layer_embedding import LayerEmbedding, LayerEmbeddings
 from vatra.models.plan import KVCache, Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (
-    activation,
     add,
     affine,
     attention,
     attention_again,
     embed,
     linear,
-    mul,
     piece,
-    reshape,
     rms_norm,
     rope,
     scale,
@@ -88,19 +87,6 @@ class Mixture(Experts):
 
 
 @dataclass(frozen=True)
-class LayerEmbedding:
-    """The tensors in blk.N.* that bring in what a token means to this layer."""
-
-    inp_gate: Matrix = matrix("n_embd_layer", "n_embd")
-    proj: Matrix = matrix("n_embd", "n_embd_layer")
-    post_norm: Vector = vector("n_embd")
-
-    def meaning(self, x: Tensor, own: Tensor, eps: float) -> Tensor:
-        h = mul(activation(linear(x, self.inp_gate), "gelu"), own)  # (n_embd_layer,)
-        return rms_norm(linear(h, self.proj), self.post_norm, eps)  # (n_embd,)
-
-
-@dataclass(frozen=True)
 class Block:
     """The tensors blk.N.*; where there is no attn_v, keys are values as well."""
 
@@ -124,23 +110,10 @@ class Block:
 class Weights(Ends):
     """All tensors of the file."""
 
-    per_layer_token_embd: Matrix | None = matrix("n_vocab", "n_layer * n_embd_layer", optional=True)
-    per_layer_model_proj: Matrix | None = matrix("n_layer * n_embd_layer", "n_embd", optional=True)
-    per_layer_proj_norm: Vector | None = vector("n_embd_layer", optional=True)
+    embeddings: LayerEmbeddings | None = group(LayerEmbeddings, where="per_layer_token_embd.weight")
     rope_freqs: Vector | None = vector("key_dim // 2", optional=True, positive=True)
     blk: tuple[Block, ...] = blocks(Block)
     leftovers: tuple[str, ...] = unused()
-
-
-def layer_embeddings(x: Tensor, w: Weights, c: Config) -> Tensor | None:
-    """(n_layer, n_embd_layer): each layer's own embedding of the token, and what x says of it."""
-    if w.per_layer_token_embd is None or w.per_layer_model_proj is None:
-        return None
-    p = linear(x, w.per_layer_model_proj, c.n_embd_layer)  # (n_layer, n_embd_layer)
-    p = rms_norm(scale(p, c.n_embd**-0.5), w.per_layer_proj_norm, c.eps)
-    own = embed(x.plan, w.per_layer_token_embd)  # (n_layer * n_embd_layer,)
-    own = reshape(scale(own, c.n_embd_layer**0.5), *p.shape)  # (n_layer, n_embd_layer)
-    return scale(add(p, own), 0.5**0.5)
 
 
 def attended(x: Tensor, w: Block, c: Config, turn: Rotation, cache: KVCache | int | None) -> Tensor:
@@ -181,13 +154,13 @@ def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
     )
     plan = Plan(checkpoint.architecture, c.n_vocab, c.n_ctx_train, leftovers=w.leftovers)
     x = scale(embed(plan, w.token_embd), c.n_embd**0.5)  # (n_embd,)
-    each = layer_embeddings(x, w, c)  # (n_layer, n_embd_layer)
+    each = None if w.embeddings is None else w.embeddings(x, c)  # (n_layer * n_embd_layer,)
     for i, tensors in plan.layers(w.blk):
         cache: KVCache | int | None = c.window if c.windowed[i] else None
         if i >= c.n_own:  # what the last layer of its kind has stored
             cache = plan.caches[c.n_own - (2 if c.windowed[i] else 1)]
         n = c.n_embd_layer
-        own = None if each is None else piece(reshape(each, each.width), i * n, n)
+        own = None if each is None else piece(each, i * n, n)  # (n_embd_layer,)
         x = block(x, tensors, c, near if c.windowed[i] else far, cache, own)  # (n_embd,)
     x = rms_norm(select_outputs(x), w.output_norm, c.eps)  # (n_embd,)
     softcap(linear(x, w.output, name="output"), c.logit_cap, name="logits")  # (n_vocab,)

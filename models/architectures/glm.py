@@ -12,7 +12,8 @@ from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.config import by_architecture, integers
 from vatra.models.decoder import Ends, ExpertDecoder
-from vatra.models.feed_forward import FusedGated, Gated, Mixture
+from vatra.models.experts import Mixture
+from vatra.models.feed_forward import FusedGated, Gated
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, for_text, rotation
 from vatra.models.verbs import (

@@ -13,7 +13,8 @@ from vatra.models import config, weights
 from vatra.models.attention import SelfAttention
 from vatra.models.config import by_architecture, count, flag, number, pattern
 from vatra.models.decoder import Ends, ExpertDecoder
-from vatra.models.feed_forward import FusedSharedExpert, Gated, Mixture
+from vatra.models.experts import FusedSharedExpert, Mixture
+from vatra.models.feed_forward import Gated
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, long_or_short, rotation
 from vatra.models.verbs import add, embed, linear, rms_norm, scale, select_outputs

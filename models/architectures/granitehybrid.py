@@ -12,7 +12,8 @@ from vatra.models import config, weights
 from vatra.models.attention import SelfAttention
 from vatra.models.config import count, flag, number
 from vatra.models.decoder import Ends, ExpertDecoder, HybridDecoder
-from vatra.models.feed_forward import Gated, Mixture
+from vatra.models.experts import Mixture
+from vatra.models.feed_forward import Gated
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.state_space import Mamba2, StateSpaceHeads

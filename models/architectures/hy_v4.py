@@ -14,8 +14,10 @@ from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.config import count, number, number_per_layer, pattern
 from vatra.models.decoder import Ends
-from vatra.models.feed_forward import Gated, Mixture, limited_before
-from vatra.models.latent import Indexed, Indexer, LatentAttention, LatentDecoder, Reading
+from vatra.models.experts import Mixture
+from vatra.models.feed_forward import Gated, limited_before
+from vatra.models.indexer import Indexed, Indexer
+from vatra.models.latent import LatentAttention, LatentDecoder, Reading
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import rotation
 from vatra.models.verbs import (

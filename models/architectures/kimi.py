@@ -11,7 +11,8 @@ from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.decoder import Ends, HybridDecoder
 from vatra.models.delta_net import KimiDeltaNet, KimiKeys
-from vatra.models.feed_forward import Gated, Mixture
+from vatra.models.experts import Mixture
+from vatra.models.feed_forward import Gated
 from vatra.models.latent import LatentAttention, LatentDecoder, Reading
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import no_rotation

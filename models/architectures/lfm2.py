@@ -11,7 +11,8 @@ from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.config import count
 from vatra.models.decoder import Ends, ExpertDecoder, HybridDecoder
-from vatra.models.feed_forward import Experts, Gated
+from vatra.models.experts import Experts
+from vatra.models.feed_forward import Gated
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (

@@ -14,7 +14,7 @@ from vatra.models import config, weights
 from vatra.models.attention import SelfAttention
 from vatra.models.config import number, pattern
 from vatra.models.decoder import Ends, ExpertDecoder, HybridDecoder
-from vatra.models.feed_forward import Experts
+from vatra.models.experts import Experts
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (

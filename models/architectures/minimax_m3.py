@@ -12,7 +12,8 @@ from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.config import count
 from vatra.models.decoder import Ends, ExpertDecoder
-from vatra.models.feed_forward import Gated, Mixture, clamped_swiglu
+from vatra.models.experts import Mixture
+from vatra.models.feed_forward import Gated, clamped_swiglu
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (

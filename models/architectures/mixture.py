@@ -16,7 +16,8 @@ from vatra.models import config, weights
 from vatra.models.attention import NORMS, HeadNorms, NoNorms, RowNorms
 from vatra.models.config import by_architecture, count, must_be
 from vatra.models.decoder import Ends, ExpertDecoder
-from vatra.models.feed_forward import Gated, Mixture
+from vatra.models.experts import Mixture
+from vatra.models.feed_forward import Gated
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (

@@ -12,7 +12,8 @@ from vatra.models import config, weights
 from vatra.models.attention import SelfAttention
 from vatra.models.config import count, number
 from vatra.models.decoder import Ends, ExpertDecoder, HybridDecoder
-from vatra.models.feed_forward import Experts, Plain
+from vatra.models.experts import Experts
+from vatra.models.feed_forward import Plain
 from vatra.models.plan import Plan, Tensor
 from vatra.models.state_space import Mamba2, StateSpaceHeads
 from vatra.models.verbs import activation, add, embed, linear, rms_norm, select_outputs

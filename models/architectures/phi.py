@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
 from vatra.models.decoder import ExpertDecoder, LayerNormEnds
-from vatra.models.feed_forward import Experts, FusedGated
+from vatra.models.experts import Experts
+from vatra.models.feed_forward import FusedGated
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, long_or_short, rotation
 from vatra.models.verbs import (

@@ -13,7 +13,8 @@ from vatra.models import config, weights
 from vatra.models.config import integers, pattern
 from vatra.models.decoder import Ends, ExpertDecoder, HybridDecoder
 from vatra.models.delta_net import DeltaNet, LinearAttention
-from vatra.models.feed_forward import Gated, Mixture
+from vatra.models.experts import Mixture
+from vatra.models.feed_forward import Gated
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, for_text, rotation
 from vatra.models.verbs import (

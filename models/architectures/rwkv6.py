@@ -12,15 +12,14 @@ import numpy as np
 
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
-from vatra.models.config import by_architecture, count, derived, number
-from vatra.models.decoder import Ends, Trunk
+from vatra.models.config import count, derived
 from vatra.models.feed_forward import Gated
 from vatra.models.plan import Plan, Tensor
+from vatra.models.rwkv import HEAD_EPS, GatedChannelMix, RwkvEnds, RwkvTrunk, step_back
 from vatra.models.verbs import (
     activation,
     add,
     affine,
-    embed,
     glu,
     head_linear,
     layer_norm,
@@ -32,26 +31,18 @@ from vatra.models.verbs import (
     scale,
     select_outputs,
     split,
-    token_shift,
     total,
     wkv,
 )
 from vatra.models.weights import Matrix, Vector, blocks, group, matrix, unused, vector
 
 Array = np.ndarray
-HEAD_EPS = 64e-5
 
 
 @dataclass(frozen=True)
-class Config(Trunk):
-    """The metadata keys below rwkv6.* or rwkv6qwen2.*; QRWKV norms without a mean."""
+class Config(RwkvTrunk):
+    """The metadata keys below rwkv6.* or rwkv6qwen2.*"""
 
-    qwen: bool = by_architecture({"rwkv6": False, "rwkv6qwen2": True})
-    layer_norm_eps: float = number("attention.layer_norm_epsilon", default=0.0, at_most=1.0)
-    rms_norm_eps: float = number("attention.layer_norm_rms_epsilon", default=0.0, at_most=1.0)
-    n_ff: int = count("feed_forward_length")
-    head_dim: int = count("wkv.head_size", divides="n_embd")
-    n_head: int = derived(lambda c: c["n_embd"] // c["head_dim"])
     given_head_kv: int = count("attention.head_count_kv", default=0, at_least=0)
     n_head_kv: int = derived(lambda c: c["given_head_kv"] or c["n_head"])
     n_mix: int = count("time_mix_extra_dim")
@@ -86,7 +77,7 @@ class TimeMix:
 
     def mixed(self, x: Tensor, c: Config) -> list[Tensor]:
         """Five mixtures (n_embd,) of x and the token before: for decay, k, v, r and gate."""
-        step = add(token_shift(x), scale(x, -1.0))  # (n_embd,): back to the token before
+        step = step_back(x)  # (n_embd,)
         h = linear(add(x, affine(step, self.time_mix_lerp_x.data)), self.time_mix_w1, c.n_mix)
         h = head_linear(activation(h, "tanh"), self.time_mix_w2)  # (5, n_embd)
         shares = split(reshape(affine(h, None, self.lerp()), h.width), *(c.n_embd,) * 5)
@@ -121,33 +112,13 @@ class TimeMix:
 
 
 @dataclass(frozen=True)
-class ChannelMix:
-    """The feed-forward network, of a token and the one before it."""
-
-    channel_mix_lerp_k: Vector = vector("n_embd", axes_of_1=True)
-    channel_mix_lerp_r: Vector = vector("n_embd", axes_of_1=True)
-    channel_mix_key: Matrix = matrix("n_ff", "n_embd")
-    channel_mix_value: Matrix = matrix("n_embd", "n_ff")
-    channel_mix_receptance: Matrix = matrix("n_embd", "n_embd")
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(n_embd,)"""
-        step = add(token_shift(x), scale(x, -1.0))  # (n_embd,)
-        x_k = add(x, affine(step, self.channel_mix_lerp_k.data))  # (n_embd,)
-        x_r = add(x, affine(step, self.channel_mix_lerp_r.data))  # (n_embd,)
-        k = activation(linear(x_k, self.channel_mix_key), "relu2")  # (n_ff,)
-        r = linear(x_r, self.channel_mix_receptance)  # (n_embd,)
-        return glu(r, linear(k, self.channel_mix_value), "sigmoid")
-
-
-@dataclass(frozen=True)
 class Block:
     """The tensors blk.N.* of RWKV."""
 
     attn_norm: Vector = vector("n_embd", bias=True)
     time_mix: TimeMix = group(TimeMix)
     attn_norm_2: Vector = vector("n_embd", bias=True)
-    channel_mix: ChannelMix = group(ChannelMix)
+    channel_mix: GatedChannelMix = group(GatedChannelMix)
 
     def __call__(self, x: Tensor, c: Config) -> Tensor:
         h = layer_norm(x, self.attn_norm, c.layer_norm_eps)  # (n_embd,)
@@ -170,11 +141,9 @@ class QwenBlock:
 
 
 @dataclass(frozen=True)
-class Weights(Ends):
+class Weights(RwkvEnds):
     """All tensors of the file."""
 
-    token_embd_norm: Vector | None = vector("n_embd", bias=True, optional=True)
-    output_norm: Vector = vector("n_embd", bias=True)
     blk: tuple[Block | QwenBlock, ...] = blocks(lambda c, _: QwenBlock if c.qwen else Block)
     leftovers: tuple[str, ...] = unused()
 
@@ -184,9 +153,7 @@ def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
     c = config.read(Config, checkpoint)
     w = weights.read(Weights, checkpoint, c)
     plan = Plan(checkpoint.architecture, c.n_vocab, c.n_ctx_train, leftovers=w.leftovers)
-    x = embed(plan, w.token_embd)  # (n_embd,)
-    if w.token_embd_norm is not None:
-        x = layer_norm(x, w.token_embd_norm, c.layer_norm_eps)  # (n_embd,)
+    x = w.embedded(plan, c)  # (n_embd,)
     for i, block in plan.layers(w.blk):
         x = block(x, c)  # (n_embd,)
         if not c.qwen and c.halve_every and (i + 1) % c.halve_every == 0:

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
-from vatra.models.config import by_architecture, count, derived, number
-from vatra.models.decoder import Ends, Trunk
+from vatra.models.config import count, derived
 from vatra.models.feed_forward import Gated
 from vatra.models.plan import Plan, Tensor
+from vatra.models.rwkv import HEAD_EPS, ChannelMix, RwkvEnds, RwkvTrunk, step_back
 from vatra.models.verbs import (
     activation,
     add,
     affine,
-    embed,
     l2_norm,
     layer_norm,
     linear,
@@ -26,27 +25,19 @@ from vatra.models.verbs import (
     rms_norm,
     scale,
     select_outputs,
-    token_shift,
     total,
     wkv,
 )
 from vatra.models.weights import Matrix, Vector, blocks, group, matrix, unused, vector
 
-HEAD_EPS = 64e-5
 LEAST_LENGTH = 1e-12
 FASTEST_DECAY = -0.606531  # -exp(-1/2)
 
 
 @dataclass(frozen=True)
-class Config(Trunk):
-    """The metadata keys below rwkv7.* or arwkv7.*; ARWKV norms without a mean."""
+class Config(RwkvTrunk):
+    """The metadata keys below rwkv7.* or arwkv7.*"""
 
-    qwen: bool = by_architecture({"rwkv7": False, "arwkv7": True})
-    layer_norm_eps: float = number("attention.layer_norm_epsilon", default=0.0, at_most=1.0)
-    rms_norm_eps: float = number("attention.layer_norm_rms_epsilon", default=0.0, at_most=1.0)
-    n_ff: int = count("feed_forward_length")
-    head_dim: int = count("wkv.head_size", divides="n_embd")
-    n_head: int = derived(lambda c: c["n_embd"] // c["head_dim"])
     n_lora_w: int = count("attention.decay_lora_rank")
     n_lora_a: int = count("attention.iclr_lora_rank")
     n_lora_v: int = count("attention.value_residual_mix_lora_rank")
@@ -103,7 +94,7 @@ class TimeMix:
 
     def __call__(self, x: Tensor, first: Tensor | None, c: Config) -> tuple[Tensor, Tensor]:
         """(n_embd,), and the first layer's values (n_embd,)."""
-        step = add(token_shift(x), scale(x, -1.0))  # (n_embd,): back to the token before
+        step = step_back(x)  # (n_embd,)
         x_r, x_w, x_k, x_v, x_a, *x_g = (
             add(x, affine(step, share)) for share in self.time_mix_lerp_fused.data
         )
@@ -142,21 +133,6 @@ class LaterTimeMix(TimeMix):
 
 
 @dataclass(frozen=True)
-class ChannelMix:
-    """The feed-forward network, of a token and the one before it."""
-
-    channel_mix_lerp_k: Vector = vector("n_embd", axes_of_1=True)
-    channel_mix_key: Matrix = matrix("n_ff", "n_embd")
-    channel_mix_value: Matrix = matrix("n_embd", "n_ff")
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(n_embd,)"""
-        step = add(token_shift(x), scale(x, -1.0))  # (n_embd,)
-        x = add(x, affine(step, self.channel_mix_lerp_k.data))  # (n_embd,)
-        return linear(activation(linear(x, self.channel_mix_key), "relu2"), self.channel_mix_value)
-
-
-@dataclass(frozen=True)
 class Block:
     """The tensors blk.N.* of RWKV."""
 
@@ -190,11 +166,9 @@ class QwenBlock:
 
 
 @dataclass(frozen=True)
-class Weights(Ends):
+class Weights(RwkvEnds):
     """All tensors of the file."""
 
-    token_embd_norm: Vector | None = vector("n_embd", bias=True, optional=True)
-    output_norm: Vector = vector("n_embd", bias=True)
     blk: tuple[Block | QwenBlock, ...] = blocks(lambda c, _: QwenBlock if c.qwen else Block)
     leftovers: tuple[str, ...] = unused("blk.0.time_mix_v[012].weight")
 
@@ -204,9 +178,7 @@ def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
     c = config.read(Config, checkpoint)
     w = weights.read(Weights, checkpoint, c)
     plan = Plan(checkpoint.architecture, c.n_vocab, c.n_ctx_train, leftovers=w.leftovers)
-    x, first = embed(plan, w.token_embd), None  # (n_embd,)
-    if w.token_embd_norm is not None:
-        x = layer_norm(x, w.token_embd_norm, c.layer_norm_eps)  # (n_embd,)
+    x, first = w.embedded(plan, c), None  # (n_embd,)
     for _, block in plan.layers(w.blk):
         x, first = block(x, first, c)  # (n_embd,), (n_embd,)
     x = select_outputs(x)

@@ -11,21 +11,18 @@ from dataclasses import dataclass, replace
 
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
-from vatra.models.attention import NORMS, HeadNorms, NoNorms, RowNorms
+from vatra.models.attention import NORMS, Gate, HeadNorms, NoNorms, RowNorms
 from vatra.models.config import by_architecture, count, number, pattern
 from vatra.models.decoder import Decoder, Ends
 from vatra.models.feed_forward import FusedGated, Gated
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (
-    activation,
     add,
     attention,
     embed,
     linear,
-    mul,
     qkv_heads,
-    reshape,
     rms_norm,
     rope,
     scale,
@@ -128,18 +125,6 @@ class BareAfter(After):
 
     post_attention_norm: Vector = vector("n_embd", suffix="")
     post_ffw_norm: Vector = vector("n_embd", suffix="")
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A gate of what attention gives: for each head, or each of its values."""
-
-    attn_gate: Matrix = matrix("n_head * value_dim", "n_embd", or_rows="n_head")
-
-    def __call__(self, a: Tensor, x: Tensor) -> Tensor:
-        """a's shape (n_head, value_dim)"""
-        gate = activation(linear(x, self.attn_gate), "sigmoid")  # (n_head or n_head * value_dim,)
-        return mul(a, reshape(gate, a.shape[0], gate.width // a.shape[0]))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from vatra.formats.checkpoint import Checkpoint
 from vatra.models import config, weights
+from vatra.models.attention import Gate
 from vatra.models.config import (
     by_architecture,
     count,
@@ -20,18 +21,16 @@ from vatra.models.config import (
     pattern,
 )
 from vatra.models.decoder import Ends, ExpertDecoder
-from vatra.models.feed_forward import Gated, Mixture, Unit, limited_after, limited_before
+from vatra.models.experts import Mixture
+from vatra.models.feed_forward import Gated, Unit, limited_after, limited_before
 from vatra.models.plan import Plan, Tensor
 from vatra.models.rope import Rotation, rotation
 from vatra.models.verbs import (
-    activation,
     add,
     attention,
     embed,
     linear,
-    mul,
     qkv_heads,
-    reshape,
     rms_norm,
     rope,
     scale,
@@ -116,9 +115,7 @@ class Block:
     attn_q_norm: Vector | None = vector("key_dim", optional=True)
     attn_k_norm: Vector | None = vector("key_dim", optional=True)
     attn_sinks: Vector | None = vector("n_head", optional=True)
-    attn_gate: Matrix | None = matrix(
-        "n_head * value_dim", "n_embd", optional=True, or_rows="n_head"
-    )
+    gate: Gate | None = group(Gate, where="attn_gate.weight")
     attn_output: Matrix = matrix("n_embd", "n_head * value_dim")
     post_attention_norm: Vector | None = vector("n_embd", optional=True)
     ffn_norm: Vector = vector("n_embd")
@@ -177,9 +174,7 @@ def attended(x: Tensor, w: Block, c: Config, layer: Layer) -> Tensor:
     if layer.turn is not None:
         q, k = rope(q, layer.turn), rope(k, layer.turn)  # the same shapes
     a = attention(q, k, v, c.key_dim**-0.5, window=layer.window, sinks=w.attn_sinks)
-    if w.attn_gate is not None:  # for each head, or each of its values
-        gate = activation(linear(x, w.attn_gate), c.style.gate)  # (n_head or n_head * value_dim,)
-        a = mul(a, reshape(gate, a.shape[0], gate.width // a.shape[0]))  # (n_head, value_dim)
+    a = a if w.gate is None else w.gate(a, x, c.style.gate)  # (n_head, value_dim)
     return scale(linear(a, w.attn_output), c.value_scale)  # (n_embd,)
 
 
