@@ -98,9 +98,23 @@ def test_output_for_programs(model: Any) -> None:
 
 def test_verbose_tells_where_the_time_went() -> None:
     told = run("--verbose", "--no-stats", QUESTION).stderr.decode().splitlines()
-    assert [line.split()[0] for line in told[-5:]] == [
-        "load", "prompt", "first", "answer", "memory",
+    assert [line.split()[0] for line in told[-6:]] == [
+        "load", "prompt", "first", "answer", "memory", "sampling",
     ]  # fmt: skip
+    assert "top_p 0.9" in told[-1]  # as its file says
+
+
+def test_the_dearest_ops_are_told() -> None:
+    from vatra.cli.timings import op_lines, timed
+
+    with vatra.load(threads=1) as loaded, timed(loaded, True) as timings:
+        list(loaded.generate("Once upon a time", temperature=0, max_tokens=4))
+    lines = op_lines(timings)
+    assert any("of the prompt" in line for line in lines)
+    products = [line for line in lines if "of the answer" in line and "matmul q8_0" in line]
+    assert len(products) == 1 and products[0].endswith("GB/s")
+    with vatra.load(backend="reference") as slow, timed(slow, True) as nothing:
+        assert op_lines(nothing) == []
 
 
 def test_a_file_that_is_not_there() -> None:

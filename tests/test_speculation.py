@@ -339,7 +339,9 @@ def test_lookup_beside_a_plain_search(seed: int) -> None:
         assert Lookup(least, most).propose(np.array(text, np.int32), 4) == expected
 
 
-@pytest.mark.parametrize("wrong", ["look", 3, object(), Lookup], ids=str)
+@pytest.mark.parametrize(
+    "wrong", ["look", 3, object(), Lookup], ids=["a name", "3", "an object", "a class"]
+)
 def test_what_proposes_nothing(wrong: Any) -> None:
     session, _ = made(False)
     session.sync(PROMPT)
