@@ -24,6 +24,7 @@ from vatra.cli import (
     pull,
     rm,
     run,
+    sessions,
     terminal,
     tokenize,
     warmup,
@@ -59,6 +60,7 @@ for module in (
 ):
     name = module.__name__.rpartition(".")[2]
     app.command(name, cls=Command, epilog=examples(name))(module.command)
+app.add_typer(sessions.app, name="sessions")
 
 
 def _print_version(wanted: bool) -> None:

@@ -16,6 +16,9 @@ from vatra.errors import UsageError, VatraError
 if TYPE_CHECKING:
     from vatra.cli.dialogue import Dialogue
     from vatra.cli.editor import Reader
+    from vatra.cli.session_store import Keeper, Kept
+
+DISPLAY = ("thinking", "markdown", "stats")  # settings that are of the terminal, not of the chat
 
 
 @options.with_sampling
@@ -38,6 +41,10 @@ def command(
     markdown: Annotated[
         bool, typer.Option("--markdown/--no-markdown", help="Draw Markdown, or show it as text.")
     ] = True,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", metavar="NAME", help="Keep the chat, or go on with it."),
+    ] = None,
     stats: options.Stats = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -45,7 +52,12 @@ def command(
 
     Ctrl-C stops the answer, Ctrl-D or /bye leaves, /help tells the rest.
     """
+    kept = _kept(session)
+    if kept is not None and model is None:
+        model = kept.model_path
     path = options.model_path(model)
+    if kept is not None and ctx is None and str(path) == kept.model_path:
+        ctx = kept.n_ctx
     if model is None:
         tell_toy(path)
 
@@ -73,12 +85,44 @@ def command(
 
     settings = Settings(chosen, max_tokens, list(stop or ()), thinking, markdown, stats)
     dialogue = Dialogue(conversation, settings, verbose)
+    given = {*(name for name, value in sampling.items() if value is not None), *DISPLAY}
+    given |= {n for n, v in {"max_tokens": max_tokens, "stop": stop}.items() if v is not None}
+    keeper = _keeper(session, kept, dialogue, given)
+    if keeper is not None:
+        if system is not None:
+            conversation.system = system
+        opened.callback(keeper.save)
     terminal.note("/help lists the commands, Ctrl-D leaves", dim=True)
     with opened:
-        talk(dialogue, reader(lambda columns: status(dialogue, columns)))
+        talk(dialogue, reader(lambda columns: status(dialogue, columns)), keeper)
 
 
-def talk(dialogue: Dialogue, lines: Reader) -> None:
+def _kept(name: str | None) -> Kept | None:
+    """The session to go on with, if there is one of that name."""
+    from vatra.cli import session_store
+
+    if name is None or not session_store.path_of(name).exists():
+        return None
+    return session_store.read(name)
+
+
+def _keeper(
+    name: str | None, kept: Kept | None, dialogue: Dialogue, given: set[str]
+) -> Keeper | None:
+    """What saves the dialogue, which has gone on from what was kept."""
+    from vatra.cli.session_store import Keeper
+
+    if name is None:
+        return None
+    keeper = Keeper(name, dialogue)
+    if kept is not None:
+        keeper.load(kept, given)
+        n = len(kept.transcript.messages)
+        terminal.note(f"going on with {name}: {n} messages, {dialogue.used} tokens", dim=True)
+    return keeper
+
+
+def talk(dialogue: Dialogue, lines: Reader, keeper: Keeper | None = None) -> None:
     """Answer what `lines` reads until it ends; KeyboardInterrupt if Ctrl-C was pressed twice."""
     from vatra.cli import slash
     from vatra.cli.dialogue import QUICK_S, WHEN_FULL
@@ -86,6 +130,8 @@ def talk(dialogue: Dialogue, lines: Reader) -> None:
 
     prefill, warned = "", False
     while True:
+        if keeper is not None:
+            keeper.save()
         try:
             line = lines.read(prefill)
         except EOFError:

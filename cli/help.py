@@ -20,6 +20,14 @@ EXAMPLES = {
         "vatra chat",
         "vatra chat -m model.gguf --system 'You answer in one sentence.'",
         "vatra chat -m model.gguf --ctx 8192 --temperature 0.3",
+        "vatra chat -m model.gguf --session holidays",
+    ),
+    "sessions": (
+        "vatra sessions",
+        "vatra sessions show holidays",
+        "vatra sessions export holidays --markdown > holidays.md",
+        "vatra sessions fork holidays winter",
+        "vatra sessions rm holidays",
     ),
     "tokenize": (
         "vatra tokenize -m model.gguf 'Once upon a time'",

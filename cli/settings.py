@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -51,6 +51,16 @@ class Settings:
             self.sampling = self.sampling.changed(**{name: value})
         else:
             setattr(self, name, OTHERS[name].read(value))
+
+    def put_all(self, values: Mapping[str, Any]) -> None:
+        """Give settings their values, all of them or, if UsageError is raised, none."""
+        before = dict(vars(self))
+        try:
+            for name, value in values.items():
+                self.put(name, value)
+        except UsageError:
+            vars(self).update(before)
+            raise
 
 
 class Other(NamedTuple):

@@ -140,12 +140,9 @@ def _save(dialogue: Dialogue, argument: str) -> None:
 
 def _load(dialogue: Dialogue, argument: str) -> None:
     found = transcript.load(_path(argument, "/load"))
-    before = dict(vars(dialogue.settings))
     try:
-        for name, value in found.settings.items():
-            dialogue.settings.put(name, value)
+        dialogue.settings.put_all(found.settings)
     except UsageError as error:
-        vars(dialogue.settings).update(before)
         raise UsageError(f"{argument}: settings: {error}") from None
     dialogue.conversation.messages = found.messages
     dialogue.conversation.system = found.system

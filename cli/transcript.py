@@ -25,8 +25,8 @@ class Transcript:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def save(path: str, transcript: Transcript) -> None:
-    """Write `path`, which holds what it held before if that fails; raises as `atomic_write`."""
+def as_json(transcript: Transcript) -> str:
+    """The text of a file, which `load` reads."""
     content = {
         "format": KIND,
         "version": VERSION,
@@ -35,9 +35,13 @@ def save(path: str, transcript: Transcript) -> None:
         "settings": dict(transcript.settings),
         "messages": list(transcript.messages),
     }
-    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+
+
+def save(path: str, transcript: Transcript) -> None:
+    """Write `path`, which holds what it held before if that fails; raises as `atomic_write`."""
     with atomic_write(path, mode=0o600) as file:
-        file.write(text.encode("utf-8", "surrogatepass"))
+        file.write(as_json(transcript).encode("utf-8", "surrogatepass"))
 
 
 def load(path: str) -> Transcript:

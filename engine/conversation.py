@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from vatra.engine import session_file
 from vatra.engine.generation import Steps, stop_strings
 from vatra.engine.sampling import Sampling
 from vatra.engine.session import Overflow
 from vatra.engine.speculation import Speculate
-from vatra.errors import UsageError
+from vatra.errors import BadFile, UsageError
 
 if TYPE_CHECKING:
     from vatra.engine.constraint import Grammar
@@ -200,8 +202,49 @@ class Conversation:
         half = (n_ctx - len(ids)) // 2
         return [*ids, *(tokens if len(tokens) <= half else tokens[len(tokens) - half :])]
 
+    def save(self, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
+        """Write messages and session to a file, with `extra`; raises as `Session.save`."""
+        told = {"messages": self.messages, "forgotten": self.forgotten}
+        self.session.save(path, {"conversation": told, "extra": dict(extra or {})})
+
+    def load(self, path: str | os.PathLike[str]) -> dict[str, Any]:
+        """Go on from what `save` wrote; gives `extra`.
+
+        Raises as `Session.load`, BadFile where there are no messages; all is then as it was.
+        """
+        timeline, content = session_file.load(path, self.model, self.session.n_ctx)
+        messages, forgotten, extra = saved_conversation(path, content)
+        self.messages = messages
+        self.forgotten = forgotten
+        self.session.go_on_from(timeline)
+        return extra
+
     def clear(self) -> None:
         """Forget everything but the system message."""
         if self._answer is not None:
             self._answer.close()
         self._messages, self._answer, self.forgotten = [], None, 0
+
+
+def saved_conversation(
+    path: str | os.PathLike[str], content: Mapping[str, Any]
+) -> tuple[list[Message], int, dict[str, Any]]:
+    """Messages, how many are forgotten, and `extra`, of what `Conversation.save` has written.
+
+    Raises BadFile naming the field that is not so.
+    """
+    told, extra = content.get("conversation"), content.get("extra")
+    if not isinstance(told, dict) or not isinstance(extra, dict):
+        raise BadFile(path, "a session without a conversation", field="conversation")
+    messages, forgotten = told.get("messages"), told.get("forgotten")
+    for message in messages if isinstance(messages, list) else [None]:
+        if not (
+            isinstance(message, dict)
+            and isinstance(message.get("role"), str)
+            and isinstance(message.get("content"), str)
+        ):
+            raise BadFile(path, "wanted objects with role and content", field="messages")
+    assert isinstance(messages, list)
+    if type(forgotten) is not int or not 0 <= forgotten <= len(messages):
+        raise BadFile(path, "wanted a number of messages", field="forgotten")
+    return messages, forgotten, extra

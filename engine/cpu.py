@@ -45,6 +45,9 @@ def padded(positions: int) -> int:
 class CpuState(State):
     """Keys and values in the order that the `attention` kernel reads; zeros where nothing is."""
 
+    LAYOUT: ClassVar[str] = "cpu 1"
+    TOGETHER: ClassVar[int] = layout.ROWS
+
     def allocate(self) -> None:
         """See `State.allocate`; `partials` is what `attend` needs for this context."""
         plan, dtype = self.executor.plan, _FLOATS.get(self.kv, np.uint8)

@@ -59,6 +59,9 @@ class State:
     has gone back to.
     """
 
+    LAYOUT: ClassVar[str] = "plain 1"  # to be changed with the order that values lie in
+    TOGETHER: ClassVar[int] = 1  # positions in a step of axis 1 of `keys` and `values`
+
     executor: Executor
     n_ctx: int
     kv: KVType
@@ -184,6 +187,27 @@ class State:
         for mine, kept in zip(self._arrays, saved.arrays, strict=True):
             mine[...] = kept
         self.length, self.reached, self._marks = saved.length, saved.reached, dict(saved.marks)
+
+    def parts(self, n_tokens: int) -> list[Array]:
+        """All that is held of the first `n_tokens`, as contiguous views to be read and written.
+
+        Of caches that keep fewer positions than were reached it is all of their memory.
+        """
+        found, steps = list(self.memories), -(-n_tokens // self.TOGETHER)
+        for side in (self.keys, self.values):
+            for array, capacity in zip(side, self.capacities, strict=True):
+                used = steps if self.reached <= capacity else array.shape[1]
+                found += [head[:used] for head in array]
+        return found
+
+    @property
+    def marks(self) -> tuple[dict[int, list[Array]], dict[int, list[Array]]]:
+        """The memories at marks, and at the passing one, by position; see `mark`."""
+        return self._marks, self._passing
+
+    @marks.setter
+    def marks(self, marks: tuple[dict[int, list[Array]], dict[int, list[Array]]]) -> None:
+        self._marks, self._passing = marks
 
     @property
     def _arrays(self) -> list[Array]:

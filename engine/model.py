@@ -36,6 +36,7 @@ from vatra.engine.session import CHUNK, ContextFull, Overflow, Session
 from vatra.engine.speculation import Speculate
 from vatra.errors import OutOfMemory, UnsupportedFile, UsageError
 from vatra.formats import gguf, shelf, tokenizer
+from vatra.formats.fingerprint import fingerprint
 from vatra.formats.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -250,6 +251,11 @@ class Model:
     def tokenizer_or_none(self) -> Tokenizer | None:
         """`tokenizer`, or None where it is not known and tokens stand for no text."""
         return None if isinstance(self._tokenizer, UnsupportedFile) else self._tokenizer
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells the file from all others, wherever it lies: 128 bits in hexadecimal."""
+        return fingerprint(self.checkpoint)
 
     @cached_property
     def sampling(self) -> Sampling:

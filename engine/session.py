@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vatra.engine import numerics
+from vatra.engine import numerics, session_file
 from vatra.engine.generation import Statistics, Steps
 from vatra.engine.sampling import Sampling
+from vatra.engine.session_file import Timeline
 from vatra.engine.speculation import Speculate, Speculation, proposer
 from vatra.errors import UsageError
 
@@ -325,6 +327,37 @@ class Session:
         self.sync([])
         self.state.restore(snapshot.state)
         self._ids, self._logits = list(snapshot.ids), snapshot.logits
+
+    def save(self, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
+        """Write all that has been evaluated to a file, with `extra`, which JSON must hold.
+
+        `path` holds the old content or the new, whatever happens. Raises IOFailed or UsageError.
+        """
+        session_file.save(path, self.model, self._saved(), extra)
+
+    def load(self, path: str | os.PathLike[str]) -> dict[str, Any]:
+        """Go on from what `save` wrote for the same model, context and KV type; gives `extra`.
+
+        Raises MissingFile, BadFile, OutOfMemory, or UsageError that says what differs; this session
+        is then as it was.
+        """
+        found, extra = session_file.load(path, self.model, self.n_ctx)
+        self.go_on_from(found)
+        return extra
+
+    def _saved(self) -> Timeline:
+        return Timeline(self._ids, self._chosen, self._logits, self._prompt, self.state)
+
+    def go_on_from(self, found: Timeline) -> None:
+        """Take the place of what was read so far by what `session_file.load` found."""
+        self._turn += 1
+        self.statistics = Statistics()
+        # In this order an interrupt between any two of them leaves a state that was true once.
+        self._chosen = self._logits = self._prompt = None
+        self._ahead, self._ids = [], []
+        self.state = found.state
+        self._ids = found.ids
+        self._prompt, self._logits, self._chosen = found.prompt, found.logits, found.chosen
 
     def _evaluate(self, tokens: list[int], last: bool = True, proposed: Sequence[int] = ()) -> None:
         """Evaluate `tokens` after `ids`; nothing is counted as read unless all of them are."""

@@ -33,7 +33,7 @@ class MappedFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        fd = _open(path)
+        fd = open_regular(path)
         self._close = weakref.finalize(self, os.close, fd)
         self._fd = fd
         found = os.fstat(fd)
@@ -87,8 +87,11 @@ class MappedFile:
             self._map = None
 
 
-def _open(path: str) -> int:
-    """A descriptor of a regular file: looked at before it is opened, for a pipe would wait."""
+def open_regular(path: str) -> int:
+    """A descriptor of a regular file: looked at before it is opened, for a pipe would wait.
+
+    Raises MissingFile for whatever is not there, may not be read or is no regular file.
+    """
     if not path:
         raise MissingFile("the name of the file is empty")
     try:
