@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vatra.errors import BadFile, MissingFile, UsageError, printable
+from vatra.cli import text_file
+from vatra.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from vatra.engine.constraint import Grammar
@@ -23,22 +24,9 @@ def asked(json: bool, json_schema: Path | None, grammar: Path | None) -> Grammar
     from vatra.engine.constraint import Grammar
 
     if json_schema is not None:
-        return Grammar.json_schema(_text(json_schema), printable(str(json_schema)))
+        return Grammar.json_schema(
+            text_file.read(json_schema, MOST_BYTES), printable(str(json_schema))
+        )
     if grammar is not None:
-        return Grammar.gbnf(_text(grammar), printable(str(grammar)))
+        return Grammar.gbnf(text_file.read(grammar, MOST_BYTES), printable(str(grammar)))
     return Grammar.json()
-
-
-def _text(path: Path) -> str:
-    """The text of a file; raises MissingFile, or BadFile for one that is no text."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise MissingFile(f"{printable(str(path))}: {error.strerror}") from None
-    if len(data) > MOST_BYTES:
-        raise BadFile(str(path), f"has more than {MOST_BYTES} bytes")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadFile(str(path), "not UTF-8", byte=error.start) from None

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vatra.cli import options, terminal
-from vatra.errors import BadFile, MissingFile
+from vatra.cli import options, terminal, text_file
 
 if TYPE_CHECKING:
     from vatra.engine.perplexity import Divergence, Estimate, Perplexity
@@ -54,7 +53,7 @@ def command(
     Perplexity as llama.cpp defines it: the text in chunks, of which the second halves count.
     """
     path = options.model_path(model)
-    content = read_text(text)
+    content = text_file.read(text, MOST_TEXT_BYTES)
 
     from vatra.cli.progress import waiting
 
@@ -90,21 +89,6 @@ def command(
         terminal.write_line(json.dumps({**names, "stride": stride, **asdict(result)}))
     else:
         terminal.write_line(card(result))
-
-
-def read_text(path: Path) -> str:
-    """The file's text; raises MissingFile, or BadFile if it is no UTF-8 or too long."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MOST_TEXT_BYTES + 1)
-    except OSError as error:
-        raise MissingFile(f"{path}: {error.strerror}") from None
-    if len(data) > MOST_TEXT_BYTES:
-        raise BadFile(path, f"longer than {MOST_TEXT_BYTES} bytes")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadFile(path, "not UTF-8", field="text", byte=error.start) from None
 
 
 def card(result: Perplexity | Divergence) -> str:

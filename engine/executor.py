@@ -139,14 +139,14 @@ class State:
         Where there are memories that is `length`, a mark, or the beginning; where a cache keeps
         fewer positions than the context has, and no longer those needed, the beginning.
         """
-        back, marks = position, self._passing | self._marks
+        back = position
         if self.memories and position != self.length:
             self._forget_after(position)
-            marks = self._passing | self._marks
-            back = max(marks, default=0)
+            back = max(self._passing | self._marks, default=0)
         if not self.holds(back):
             back = 0
         if self.memories and back != self.length:
+            marks = self._passing | self._marks
             for i, memory in enumerate(self.memories):
                 memory[...] = marks[back][i] if back in marks else 0.0
             self.length = back

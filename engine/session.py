@@ -146,7 +146,7 @@ class Session:
         statistics: Statistics,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        common = _common(self._ids, wanted)
+        common = common_prefix(self._ids, wanted)
         logits = self._logits_after(common)
         if common == len(wanted) and logits is None:
             common = max(common - 1, 0)  # the logits of the last token are needed again
@@ -403,7 +403,7 @@ class Session:
         return [int(i) for i in array]
 
 
-def _common(a: list[int], b: list[int]) -> int:
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     """How many tokens two sequences have in common at their beginning."""
     n = min(len(a), len(b))
     differs = np.asarray(a[:n]) != np.asarray(b[:n])

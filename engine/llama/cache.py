@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vatra.engine.session import common_prefix
+
 if TYPE_CHECKING:
     from vatra.engine.session import Snapshot
 
@@ -66,13 +68,3 @@ class LlamaRAMCache:
         self._states[tuple(key)] = state
         while self._states and self.cache_size > self.capacity_bytes:
             self._states.popitem(last=False)
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many tokens two texts have in common at their beginning."""
-    n = 0
-    for one, other in zip(a, b, strict=False):
-        if one != other:
-            break
-        n += 1
-    return n

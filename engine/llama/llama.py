@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from vatra.engine.llama import chat, completion
-from vatra.engine.llama.cache import LlamaState, common_prefix
+from vatra.engine.llama.cache import LlamaState
 from vatra.engine.llama.errors import WrongArgument
 from vatra.engine.llama.options import (
     RANDOM_SEED,
@@ -29,6 +29,7 @@ from vatra.engine.llama.responses import Head, Response
 from vatra.engine.llama.writing import Writing, sampling
 from vatra.engine.model import Model, load
 from vatra.engine.sampling import Sampling
+from vatra.engine.session import common_prefix
 from vatra.errors import MissingFile, UsageError, printable
 from vatra.formats import gguf, shelf
 from vatra.formats import tokenizer as tokenizers
