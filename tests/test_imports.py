@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ORDER = ("quant", "formats", "models", "engine", "cli")
+ORDER = ("quant", "formats", "models", "engine", "server", "cli")
 BELOW_ALL = {"errors", "choices"}  # modules of vatra/ that any folder may use
 TOY = {"vatra.spark", "vatra.spark.path"}  # all that the program knows of its toy model
 HEAVY = {"numba", "llvmlite", "gguf"}
