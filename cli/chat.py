@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vatra.cli import options, terminal
+from vatra.cli import completion, options, terminal
+from vatra.cli.form import FREE, grammar_of, in_words
 from vatra.cli.notes import tell_notes, tell_toy
 from vatra.cli.proposals import proposals
-from vatra.errors import UsageError, VatraError
+from vatra.errors import MissingFile, UsageError, VatraError
 
 if TYPE_CHECKING:
     from vatra.cli.dialogue import Dialogue
@@ -35,6 +36,9 @@ def command(
     kv: options.KV = options.KVFormat.f16,
     backend: options.Executor = options.Backend.cpu,
     thinking: options.ShownThinking = options.Thinking.dim,
+    json_form: options.Json = False,
+    json_schema: options.JsonSchema = None,
+    grammar: options.Grammar = None,
     speculate: options.Speculate = options.Speculation.off,
     draft: options.Draft = None,
     overflow: options.WhenFull = options.Overflow.stop,
@@ -43,7 +47,12 @@ def command(
     ] = True,
     session: Annotated[
         str | None,
-        typer.Option("--session", metavar="NAME", help="Keep the chat, or go on with it."),
+        typer.Option(
+            "--session",
+            metavar="NAME",
+            help="Keep the chat, or go on with it.",
+            autocompletion=completion.sessions,
+        ),
     ] = None,
     stats: options.Stats = False,
     verbose: options.Verbose = False,
@@ -52,6 +61,8 @@ def command(
 
     Ctrl-C stops the answer, Ctrl-D or /bye leaves, /help tells the rest.
     """
+    form = in_words(json_form, json_schema, grammar)
+    grammar_of(form)  # what is wrong with it is told before anything is loaded
     kept = _kept(session)
     if kept is not None and model is None:
         model = kept.model_path
@@ -83,10 +94,11 @@ def command(
     from vatra.cli.editor import reader
     from vatra.cli.settings import Settings
 
-    settings = Settings(chosen, max_tokens, list(stop or ()), thinking, markdown, stats)
+    settings = Settings(chosen, max_tokens, list(stop or ()), thinking, markdown, stats, form)
     dialogue = Dialogue(conversation, settings, verbose)
     given = {*(name for name, value in sampling.items() if value is not None), *DISPLAY}
     given |= {n for n, v in {"max_tokens": max_tokens, "stop": stop}.items() if v is not None}
+    given |= {"form"} if form != FREE else set()
     keeper = _keeper(session, kept, dialogue, given)
     if keeper is not None:
         if system is not None:
@@ -158,7 +170,7 @@ def talk(dialogue: Dialogue, lines: Reader, keeper: Keeper | None = None) -> Non
             prefill = wanted.text
         except ContextFull as error:
             terminal.note(f"{error}; {WHEN_FULL}")
-        except UsageError as error:
+        except (UsageError, MissingFile) as error:  # the one of a form's file
             terminal.note(str(error))
 
 

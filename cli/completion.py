@@ -30,6 +30,20 @@ def command(
     terminal.write_line(script)
 
 
+def models(incomplete: str) -> list[str]:
+    """The names of models that begin so; none for a path, which the shell completes by itself."""
+    from vatra.formats import shelf
+
+    return [name for name in shelf.names() if name.startswith(incomplete)]
+
+
+def sessions(incomplete: str) -> list[str]:
+    """The names of sessions that begin so, the latest first."""
+    from vatra.cli import session_store
+
+    return [name for name in session_store.names() if name.startswith(incomplete)]
+
+
 def answer(commands: Any) -> None:
     """Print what the command line that a shell's script hands over may become, and exit."""
     from typer._completion_classes import completion_init

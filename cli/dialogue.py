@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vatra.cli import terminal
 from vatra.cli.answer import MarkdownPage, Page, PlainPage, stream
+from vatra.cli.form import grammar_of
 from vatra.cli.progress import waiting
 from vatra.cli.settings import Settings
 from vatra.cli.timings import details, statistics
@@ -55,8 +56,9 @@ class Dialogue:
         ):
             try:
                 steps = self.conversation.say(
-                    text, chosen, settings.max_tokens, settings.stop, shown.on_prompt
-                )
+                    text, chosen, settings.max_tokens, settings.stop, shown.on_prompt,
+                    grammar=grammar_of(settings.form),
+                )  # fmt: skip
                 self.last = steps
                 stream(steps, shown, interrupt, page, settings.thinking)
             except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from vatra import spark
+from vatra.cli import completion
 from vatra.errors import UsageError
 
 # ---- the model and how it is run -----------------------------------------------------------------
@@ -63,6 +64,7 @@ Model = Annotated[
         metavar="FILE",
         envvar="VATRA_MODEL",
         help="The GGUF file, or a name from `vatra list`. [default: the toy that comes with Vatra]",
+        autocompletion=completion.models,
     ),
 ]
 Threads = Annotated[

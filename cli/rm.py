@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vatra.cli import terminal
+from vatra.cli import completion, terminal
 from vatra.cli.table import byte_size
 from vatra.errors import IOFailed, MissingFile, UsageError, printable
 
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 def command(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A model of Hugging Face, as `vatra list` has it.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A model of Hugging Face, as `vatra list` has it.",
+            autocompletion=completion.models,
+        ),
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:

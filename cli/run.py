@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vatra.cli import options, terminal
-from vatra.cli.form import asked
+from vatra.cli.form import grammar_of, in_words
 from vatra.cli.notes import tell_notes, tell_toy
 from vatra.cli.prompt import prompt_text
 from vatra.cli.proposals import proposals
@@ -75,6 +75,15 @@ def command(
     speculate: options.Speculate = options.Speculation.off,
     draft: options.Draft = None,
     overflow: options.WhenFull = options.Overflow.stop,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="With --raw --overflow shift, tokens at the beginning that are not forgotten. "
+            "[default: the one that begins every text]",
+        ),
+    ] = None,
     output: Annotated[
         Output,
         typer.Option(help="The text as it comes, or one JSON object with speeds at the end."),
@@ -89,9 +98,13 @@ def command(
     """
     if chat is False and (system is not None or chat_template is not None):
         raise UsageError("--raw: a text to continue has neither a system text nor a chat template")
+    if keep is not None and (chat is not False or overflow is not options.Overflow.shift):
+        raise UsageError(
+            "--keep: only --raw --overflow shift forgets tokens (a chat keeps its system text)"
+        )
     if logprobs and output is not Output.json:
         raise UsageError("--logprobs: the text alone has no place for them: add --output json")
-    form = asked(json_form, json_schema, grammar)
+    form = grammar_of(in_words(json_form, json_schema, grammar))
     path = options.model_path(model)
     text = prompt_text(prompt, files=True)
     if model is None:
@@ -142,6 +155,7 @@ def command(
                 grammar=form,
                 speculate=proposer,
                 overflow=overflow.value,
+                keep=keep,
                 progress=shown.on_prompt,
             )
         told: list[dict[str, Any]] = []

@@ -8,14 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
-from vatra.cli import session_store, terminal
+from vatra.cli import completion, session_store, terminal
 from vatra.cli.help import Command, examples
 from vatra.cli.session_store import Kept
 from vatra.cli.table import byte_size, table
 from vatra.cli.transcript import as_json
 from vatra.errors import IOFailed, UsageError, VatraError, printable
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A session, as the list has it.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A session, as the list has it.",
+        autocompletion=completion.sessions,
+    ),
+]
 JSON = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 
 app = typer.Typer(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vatra.cli import form
 from vatra.cli.options import SAMPLING, Thinking, sampling_setting
 from vatra.errors import UsageError
 
@@ -27,6 +28,7 @@ class Settings:
     thinking: Thinking = Thinking.dim
     markdown: bool = True
     stats: bool = False
+    form: str = form.FREE
 
     def __post_init__(self) -> None:
         self.initial: dict[str, Any] = {name: self.value(name) for name in names()}
@@ -43,6 +45,8 @@ class Settings:
         if text == DEFAULT:
             self.put(name, self.initial[name])
         else:
+            if _known(name) == "form":
+                form.grammar_of(text)  # what is wrong in its file is told now
             self.put(name, row.value(text) if row else text)
 
     def put(self, name: str, value: Any) -> None:
@@ -104,6 +108,9 @@ OTHERS = {
     ),
     "markdown": Other(_one_of("markdown", SWITCH), "Draw Markdown.", tuple(SWITCH)),
     "stats": Other(_one_of("stats", SWITCH), "Tell speeds after each answer.", tuple(SWITCH)),
+    "form": Other(
+        form.check, "What answers must be: free, json, schema FILE or grammar FILE.", form.FORMS
+    ),
 }
 
 

@@ -117,6 +117,9 @@ class Conversation:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         progress: Callable[[int, int], None] | None = None,
+        *,
+        logprobs: int = 0,
+        grammar: Grammar | None = None,
     ) -> Steps:
         """The steps of the answer to what tools returned: by the ids of the calls of the last one.
 
@@ -130,7 +133,7 @@ class Conversation:
             {"role": "tool", "tool_call_id": c.id, "name": c.name, "content": results[c.id]}
             for c in calls
         ]
-        return self._answered(told, sampling, max_tokens, stop, progress)
+        return self._answered(told, sampling, max_tokens, stop, progress, logprobs, grammar)
 
     def _answered(
         self,
@@ -139,8 +142,8 @@ class Conversation:
         max_tokens: int | None,
         stop: Sequence[str],
         progress: Callable[[int, int], None] | None,
-        logprobs: int = 0,
-        grammar: Grammar | None = None,
+        logprobs: int,
+        grammar: Grammar | None,
     ) -> Steps:
         messages = [*self.messages, *said]
         forgotten = self.forgotten

@@ -410,3 +410,25 @@ def test_files_in_a_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     Path("bad").write_bytes(b"ab\xff")
     with pytest.raises(BadFile, match="byte 2"):
         prompt_text("@bad", files=True)
+
+
+def test_a_form_is_handed_on(talk: Any, tmp_path: Path, capsys: Any) -> None:
+    file = tmp_path / "no.gbnf"
+    file.write_text('root ::= "no"')
+    dialogue: Any = talk("no", "yes")
+    forms, say = [], dialogue.conversation.say
+
+    def noted(*given: Any, grammar: Any) -> Any:
+        forms.append(grammar)
+        return say(*given)
+
+    dialogue.conversation.say = noted
+    commands = ["/set form xml", "/set form schema nothing.json", f"/set form grammar {file}"]
+    chat.talk(dialogue, Typed(*commands, "Is it so?"))
+    told = capsys.readouterr().err
+    assert "wanted free, json, schema FILE or grammar FILE" in told and "nothing.json" in told
+    file.unlink()
+    chat.talk(dialogue, Typed("And now?", "/set form free", "And now?"))
+    assert "no.gbnf" in capsys.readouterr().err
+    assert said(dialogue)[-2:] == [("u", "And now?"), ("a", "yes")]
+    assert [form is None for form in forms] == [False, True]

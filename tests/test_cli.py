@@ -571,3 +571,26 @@ def test_completion(words: str, completed: list[str]) -> None:
         "COMP_CWORD": str(words.count(" ")),
     }
     assert vatra(environment=asked).stdout.decode().split() == completed
+
+
+def test_completion_of_names(tmp_path: Path, spark: Path) -> None:
+    models, state = tmp_path / "models", tmp_path / "state" / "vatra" / "sessions"
+    models.mkdir()
+    state.mkdir(parents=True)
+    (models / "bear.gguf").write_bytes(spark.read_bytes()[:4096])
+    (state / "holiday.vatra").write_bytes(b"")
+    for words, completed in {
+        "vatra run -m be": ["bear"],
+        "vatra chat --session ho": ["holiday"],
+        "vatra sessions show h": ["holiday"],
+        "vatra rm be": ["bear"],
+        "vatra run -m /": [],
+    }.items():
+        asked = {
+            "_VATRA_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+            "VATRA_MODELS": str(models),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+        }
+        assert vatra(environment=asked).stdout.decode().split() == completed, words

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import vatra
+from vatra.cli.app import main
 from vatra.engine.kernels import layout
 from vatra.engine.model import Model
 from vatra.engine.sampling import Sampling
@@ -241,3 +242,18 @@ def test_a_last_turn_that_is_too_long(roomy: Model, monkeypatch: pytest.MonkeyPa
     steps = conversation.say("the cat " * 45, GREEDY)  # more than half: an answer may not shift
     list(steps)
     assert steps.finish_reason == "length" and conversation.session.is_full
+
+
+def test_run_keeps_what_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["run", "--temperature", "0", "-n", "60", "--ctx", "48", "Once upon a time there was"]
+    shift = [*run, "--raw", "--overflow", "shift"]
+    texts = []
+    for given in ([], ["--keep", "0"], ["--keep", "12"]):
+        assert main([*shift, *given]) == 0
+        texts.append(capsys.readouterr().out)
+    assert len(set(texts)) > 1
+    for wrong in ([*run, "--keep", "4"], [*run, "--overflow", "shift", "--keep", "4"]):
+        assert main(wrong) == 2
+        assert "--keep: only --raw --overflow shift" in capsys.readouterr().err
+    assert main([*shift, "--keep", "40"]) == 2
+    assert "keep: got 40, wanted an integer from 0 to 24" in capsys.readouterr().err

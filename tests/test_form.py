@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from vatra.cli.form import asked
+from vatra.cli.form import FREE, check, grammar_of, in_words
+from vatra.engine.constraint import Grammar
 from vatra.errors import BadFile, MissingFile, UsageError
+
+
+def asked(json: bool, schema: Path | None, grammar: Path | None) -> Grammar | None:
+    return grammar_of(in_words(json, schema, grammar))
 
 
 def test_one_form_or_none(tmp_path: Path) -> None:
@@ -32,3 +37,10 @@ def test_a_file_that_is_wrong_is_named(tmp_path: Path) -> None:
             asked(False, tmp_path / name, None)
     with pytest.raises(MissingFile, match="nothing.gbnf"):
         asked(False, None, tmp_path / "nothing.gbnf")
+
+
+def test_words() -> None:
+    assert check(FREE) == FREE and check("schema my person.json") == "schema my person.json"
+    for words in ("", "xml", "json x", "schema", "grammar ", "free beer", 3, None):
+        with pytest.raises(UsageError, match="wanted free, json, schema FILE or grammar FILE"):
+            check(words)
