@@ -120,7 +120,12 @@ def fork(
 
 @app.command("rm", cls=Command)
 def remove(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sessions to remove.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...", help="Sessions to remove.", autocompletion=completion.sessions
+        ),
+    ],
 ) -> None:
     """Remove sessions."""
     paths = [session_store.existing(name) for name in names]

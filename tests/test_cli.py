@@ -583,6 +583,7 @@ def test_completion_of_names(tmp_path: Path, spark: Path) -> None:
         "vatra run -m be": ["bear"],
         "vatra chat --session ho": ["holiday"],
         "vatra sessions show h": ["holiday"],
+        "vatra sessions rm h": ["holiday"],
         "vatra rm be": ["bear"],
         "vatra run -m /": [],
     }.items():
