@@ -85,7 +85,10 @@ class Grammar:
         from llguidance.gbnf_to_lark import gbnf_to_lark
 
         try:
+            text.encode()
             lark = gbnf_to_lark(_GBNF.sub(_plainer, text))
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{name}: {text[error.start]!r} alone is no character") from None
         except RecursionError:
             raise UsageError(f"{name}: it is nested too deeply") from None
         except VatraError:

@@ -42,10 +42,12 @@ def pooling_of(pooling: Pooling, asked: str | None) -> str:
     return asked or pooling.kind or "mean"
 
 
-def embed(model: Model, texts: Sequence[str], asked: str | None, normalise: bool) -> Array:
+def embed(
+    model: Model, texts: Sequence[str | Sequence[int]], asked: str | None, normalise: bool
+) -> Array:
     """See `Model.embed`."""
     how = pooling_of(model.pooling, asked)
-    made = [_POOL[how](x) for x in _vectors(model, [_encoded(model, text) for text in texts])]
+    made = [_POOL[how](x) for x in _vectors(model, [encoded(model, text) for text in texts])]
     width = model.plan.hidden.width
     pooled = np.stack(made) if made else np.empty((0, width), np.float32)
     found = _through(model.pooling.projections, pooled, model.pooling.eps)
@@ -54,7 +56,7 @@ def embed(model: Model, texts: Sequence[str], asked: str | None, normalise: bool
 
 def token_vectors(model: Model, text: str) -> Array:
     """See `Model.token_embeddings`."""
-    return _vectors(model, [_encoded(model, text)])[0]
+    return _vectors(model, [encoded(model, text)])[0]
 
 
 def rank(model: Model, query: str, texts: Sequence[str]) -> Array:
@@ -117,8 +119,15 @@ def _end(t: Tokenizer) -> list[int]:
     return t.encode("")[len(_begin(t)) :]
 
 
-def _encoded(model: Model, text: str) -> list[int]:
-    ids = model.tokenizer.encode(text, special=False)
+def encoded(model: Model, text: str | Sequence[int]) -> list[int]:
+    """The tokens of a text, those that it is given by as they are; UsageError without any."""
+    if isinstance(text, str):
+        ids = model.tokenizer.encode(text, special=False)
+    else:
+        ids, n_vocab = list(text), model.plan.n_vocab
+        wrong = next((i for i, token in enumerate(ids) if not 0 <= token < n_vocab), None)
+        if wrong is not None:
+            raise UsageError(f"ids[{wrong}]: got {ids[wrong]}, wanted 0 to {n_vocab - 1}")
     if not ids:
         raise UsageError("a text is empty, and this model's tokenizer puts no tokens around it")
     return ids

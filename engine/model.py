@@ -351,13 +351,17 @@ class Model:
         return found
 
     def embed(
-        self, texts: str | Sequence[str], pooling: str | None = None, normalise: bool = True
+        self,
+        texts: str | Sequence[str | Sequence[int]],
+        pooling: str | None = None,
+        normalise: bool = True,
     ) -> Array:
         """float32 (n_texts, n_embd): a vector for each text, of length 1 if `normalise`.
 
         `pooling` is "mean", "cls" (the first token's) or "last"; by default what the file says,
-        else the mean. Control tokens in a text are ordinary text. Any model can do it, though few
-        were trained to. Raises ContextFull for a text longer than the context.
+        else the mean. Control tokens in a text are ordinary text, unless it is given by its tokens.
+        Any model can do it, though few were trained to. Raises ContextFull for a text longer than
+        the context.
         """
         from vatra.engine import embedding
 

@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 from vatra.errors import BadFile, UsageError
@@ -111,9 +112,10 @@ class Sampling:
         known = {f.name for f in fields(self)} - {"recommended"}
         for name in given:
             if name not in known:
-                raise UsageError(
-                    f"sampling: {name!r} is not known, wanted {', '.join(sorted(known))}"
-                )
+                close = get_close_matches(name, known, 1)
+                meant = f"; did you mean {close[0]!r}?" if close else ""
+                wanted = ", ".join(sorted(known))
+                raise UsageError(f"sampling: {name!r} is not known, wanted {wanted}{meant}")
         return replace(self, **given, recommended=self.recommended - set(given))
 
     @classmethod

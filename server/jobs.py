@@ -13,8 +13,9 @@ class Writing:
 
     Either `prompt`, a text or its tokens, or `messages` of a chat, with the `tools` and
     `template_kwargs` that its template is given. `sampling` are fields of `Sampling` that differ
-    from what the model recommends. Of `json_schema`, `json` and `grammar` (GBNF) at most one says
-    what the answer may be. `logprobs` is the number of alternatives, None for no logprobs at all.
+    from what the model recommends, null for as it does; of `logit_bias` the keys are ids, or texts
+    of tokens. Of `json_schema`, `json` and `grammar` (GBNF) at most one says what the answer may
+    be. `logprobs` is the number of alternatives, None for no logprobs at all.
     """
 
     prompt: str | Sequence[int] | None = None
@@ -29,6 +30,46 @@ class Writing:
     json: bool = False
     json_schema: Mapping[str, Any] | None = None
     grammar: str | None = None
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Texts, or their tokens, to make vectors of, one `Vector` for each; the result is a count.
+
+    It is that of their tokens. `pooling` None is what the file says.
+    """
+
+    inputs: Sequence[str | Sequence[int]]
+    pooling: str | None = None
+    normalise: bool = True
+
+
+@dataclass(frozen=True)
+class Tokenising:
+    """A text whose tokens are wanted; `special`: with those that are put around every text."""
+
+    text: str
+    special: bool = False
+    parse_special: bool = False  # the text of a control token becomes that token
+
+
+@dataclass(frozen=True)
+class Detokenising:
+    """Tokens whose text is wanted, control tokens by their names."""
+
+    ids: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Templating:
+    """Messages whose text and tokens are wanted, as the model reads them before it answers."""
+
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]] | None = None
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+Job = Writing | Embedding | Tokenising | Detokenising | Templating
 
 
 @dataclass(frozen=True)
@@ -75,7 +116,48 @@ class Ended:
     waited_s: float  # before its turn came
 
 
-Event = Begun | Piece | Ended
+@dataclass(frozen=True)
+class Vector:
+    """The vector of a text: float32, little-endian, in base64."""
+
+    base64: str
+
+
+State = Literal["unloaded", "loading", "ready", "failed"]
+Event = Begun | Piece | Ended | Vector
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What a worker process is to load, and how; see `vatra.load`."""
+
+    path: str
+    backend: str = "cpu"
+    threads: int | None = None
+    ctx: int | None = None
+    kv: str = "f16"
+    parallel: int = 8  # texts written at once
+    log_prompts: bool = False
+
+
+@dataclass(frozen=True)
+class File:
+    """A part of a model's file as it was when it was loaded."""
+
+    path: str
+    size: int  # bytes
+    modified_ns: int  # since 1970
+    inode: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a worker process has loaded."""
+
+    n_ctx: int
+    fingerprint: str
+    files: Sequence[File]
+    notes: Sequence[str]  # what a person should know
 
 
 @dataclass(frozen=True)
@@ -83,7 +165,7 @@ class Description:
     """A model, as far as it is known: of one that was never loaded, what its file's head says."""
 
     name: str
-    state: Literal["unloaded", "loading", "ready", "failed"]
+    state: State
     size: int  # bytes of the file
     modified: float  # seconds since 1970
     architecture: str = ""

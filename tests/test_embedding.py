@@ -146,7 +146,7 @@ def test_pooled_beside_llama_cpp(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, pooling: str
 ) -> None:
     """Also through the projections that EmbeddingGemma has after pooling."""
-    monkeypatch.setattr(embedding, "_encoded", lambda model, text: TOKENS.tolist())
+    monkeypatch.setattr(embedding, "encoded", lambda model, text: TOKENS.tolist())
     model = vatra.load(folder / f"{name}.gguf", backend="reference")
     found = model.embed("", pooling, normalise=False)
     assert nmse(found, EXPECTED[name][pooling]) <= 1e-6
