@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from vatra.choices import Choice
 from vatra.engine import jit
 from vatra.engine.arena import Place
 from vatra.engine.cpu_features import processor
-from vatra.engine.executor import KVType, Outputs, State, checked, zeros
+from vatra.engine.executor import Hook, KVType, Outputs, State, checked, zeros
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import OP_BARRIER, OP_WORDS
 from vatra.engine.lowering import LOWER, Lowering
@@ -28,7 +29,16 @@ from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS, Runs, Step, bar
 from vatra.engine.threads import Pool, op_row, thread_count
 from vatra.engine.timings import Timings, cycles_per_s
 from vatra.engine.weights import Memory, by_amx, place, placed_bytes, way
-from vatra.models.plan import Attention, Embed, ExpertLinear, HeadLinear, KVCache, Linear, Plan
+from vatra.models.plan import (
+    Attention,
+    Embed,
+    ExpertLinear,
+    HeadLinear,
+    KVCache,
+    Linear,
+    Plan,
+    Tensor,
+)
 from vatra.quant import FORMATS, by_name
 from vatra.quant.tensor import QTensor
 
@@ -107,6 +117,11 @@ class Room:
         n_bytes = 4 * rows * width
         return self.arena[place.start :][:n_bytes].view(np.float32).reshape(rows, width)
 
+    def values(self, tensor: Tensor, rows: int) -> Array:
+        """(rows, *shape): a tensor, between its op and its last use."""
+        found = self.view(self.low.made_at[tensor], rows, tensor.width)
+        return found.view(np.int32 if tensor.ids else np.float32).reshape(rows, *tensor.shape)
+
     def address(self, place: Place) -> int:
         return int(self.arena.ctypes.data) + place.start
 
@@ -129,9 +144,21 @@ class CpuExecutor:
         self.pool = Pool(self.n_threads)
         weakref.finalize(self, self.pool.close)
         self._timings: Timings | None = None
+        self.hooks: dict[str, Hook] = {}
+        self.edition: tuple[object, ...] = ()
         memory = Memory()
         self._weights = {weight: place(weight, self.pool, memory) for weight in _matrices(plan)}
+        self._own = frozenset(self._weights)  # those of the file
         self._room = Room(low, zeros((low.arena.size,), np.uint8))
+
+    def follow(self, plan: Plan) -> None:
+        """See `Executor.follow`; the weights that were placed at first stay."""
+        low, memory, needed = Lowering(plan, self.n_threads), Memory(), _matrices(plan)
+        new = {w: place(w, self.pool, memory) for w in needed if w not in self._weights}
+        kept = self._own.union(needed)
+        with self.pool.lock:
+            self._weights = {w: at for w, at in (self._weights | new).items() if w in kept}
+            self.plan, self._room = plan, Room(low, zeros((low.arena.size,), np.uint8))
 
     @staticmethod
     def weight_bytes(plan: Plan) -> int:
@@ -143,9 +170,10 @@ class CpuExecutor:
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> CpuState:
         """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs."""
         state = CpuState(self, n_ctx, kv)
-        state.room, state.tables = self._room, {}
-        for runs in Runs:
-            self._table_of(state, runs, False)
+        with self.pool.lock:
+            state.room, state.tables = self._room, {}
+            for runs in Runs:
+                self._table_of(state, runs, False)
         return state
 
     def _table_of(self, state: CpuState, runs: Runs, hidden: bool) -> Table:
@@ -233,7 +261,20 @@ class CpuExecutor:
         if self._timings is not None:
             timed = self._timings.walk(table.steps, n, n_outputs, state.kv, began)
         with timed as cycles:
-            self.pool.run(table.rows, tokens=n, outputs=n_outputs, position=position, cycles=cycles)
+            for begin, end, shown in stops(self.plan, table.steps, self.hooks):
+                if begin < end:
+                    self.pool.run(
+                        table.rows[begin:end],
+                        tokens=n,
+                        outputs=n_outputs,
+                        position=position,
+                        cycles=None if cycles is None else cycles[begin:],
+                    )
+                for tensor in shown:
+                    at = np.arange(position, position + n)
+                    at = at[n - n_outputs :] if tensor.outputs_only else at
+                    if len(at):
+                        self.hooks[tensor.name](room.values(tensor, len(at)), at)
         made = self.plan.hidden if hidden else self.plan.logits
         place = room.low.hidden if hidden else room.low.place_of(made)
         return room.view(place, n_outputs, made.width)
@@ -264,6 +305,28 @@ def _matrices(plan: Plan) -> list[QTensor]:
     """The weights that kernels read, each once, in order of first use."""
     products = (op.weight for op in plan.ops if isinstance(op, Linear | ExpertLinear | HeadLinear))
     return list(dict.fromkeys(products))
+
+
+def stops(
+    plan: Plan, steps: list[Step], hooks: Mapping[str, Hook]
+) -> list[tuple[int, int, list[Tensor]]]:
+    """Where to stop in `steps`: begin and end of each piece, and the tensors with hooks then made.
+
+    A tensor is whole after its op's last step, and its place in the arena free only after others.
+    """
+    if not hooks:
+        return [(0, len(steps), [])]
+    end_of = {step.op: i for i, step in enumerate(steps, 1)}
+    last = steps[-1].op if steps else None
+    made: dict[int, list[Tensor]] = {}
+    end = 0
+    for op in plan.ops:
+        end = end_of.get(op, end)
+        made.setdefault(end, []).extend(t for t in op.written if t.name in hooks)
+        if op is last:
+            break
+    ends = sorted({0, len(steps), *(at for at, tensors in made.items() if tensors)})
+    return [(begin, end, made.get(end, [])) for begin, end in pairwise([0, *ends])]
 
 
 def without_kernel(plan: Plan) -> list[str]:

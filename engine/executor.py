@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -17,9 +17,12 @@ from vatra.models.plan import KVCache, Plan
 Array = np.ndarray
 KVType = Literal["f16", "f32", "q8_0", "q4_0"]
 Outputs = Literal["all", "last", "none", "hidden"]
+# is shown the values (n, *shape) of a tensor, to read or change them, and their positions (n,)
+Hook = Callable[[Array, Array], None]
 
 MOST_MARKS = 4  # of one state
 BROKEN = -1  # the `length` of a state whose run was interrupted
+ALL = 2**62  # positions
 _CACHE_LINE = 64  # bytes
 KV_TYPES = get_args(KVType)
 # q8_0 and q4_0, whose 32 values share a scale, are rounded when stored, and kept as they then are
@@ -40,6 +43,8 @@ class Saved:
     length: int
     reached: int
     marks: dict[int, list[Array]]
+    edition: tuple[object, ...] = ()
+    current: int = ALL
 
     @property
     def nbytes(self) -> int:
@@ -56,7 +61,8 @@ class State:
     than `capacities[i]`. A run at a position overwrites from there on: truncating is running again
     from an earlier position, as far as `rewind` can go back. `memories[i]` is what the plan's i-th
     recurrent op has made of all `length` tokens: a run goes on from there, or from where `rewind`
-    has gone back to.
+    has gone back to. What is held is of the executor's `edition` at that time: with another one a
+    run begins at 0, and goes on as far as that and the next have come.
     """
 
     LAYOUT: ClassVar[str] = "plain 1"  # to be changed with the order that values lie in
@@ -70,6 +76,8 @@ class State:
     memories: list[Array] = field(init=False)
     length: int = field(default=0, init=False)
     reached: int = field(default=0, init=False)  # the end of the longest text since it was empty
+    edition: tuple[object, ...] = field(default=(), init=False)
+    _current: int = field(default=ALL, init=False)  # positions that are surely of that edition
     _marks: dict[int, list[Array]] = field(default_factory=dict, init=False, repr=False)
     _passing: dict[int, list[Array]] = field(default_factory=dict, init=False, repr=False)
 
@@ -154,19 +162,34 @@ class State:
 
     def holds(self, position: int) -> bool:
         """Whether the caches still have all that a token at `position` reads of those before it."""
-        return position == 0 or all(
-            cache.window is None or first_read(position, cache.window) >= self.reached - capacity
-            for cache, capacity in zip(self.executor.plan.caches, self.capacities, strict=True)
+        return position == 0 or (
+            self.is_current(position)
+            and all(
+                cache.window is None
+                or first_read(position, cache.window) >= self.reached - capacity
+                for cache, capacity in zip(self.executor.plan.caches, self.capacities, strict=True)
+            )
         )
+
+    def is_current(self, position: int) -> bool:
+        """Whether all before `position` was read by the executor as it now is."""
+        return self.is_of(self.executor.edition, position)
+
+    def is_of(self, edition: tuple[object, ...], position: int) -> bool:
+        """Whether all before `position` was read by an executor of that edition."""
+        return position == 0 or (self.edition == edition and position <= self._current)
 
     @contextmanager
     def running(self, position: int, n_tokens: int) -> Iterator[None]:
         """Around a run: what it leaves when it is interrupted is no state to go on from."""
         self._forget_after(position)
+        if self.edition != self.executor.edition:
+            self.edition, self._current = self.executor.edition, 0
         self.length = BROKEN
         self.reached = max(self.reached if position else 0, position + n_tokens)
         yield
         self.length = position + n_tokens
+        self._current = max(self._current, self.length)
 
     def _forget_after(self, position: int) -> None:
         self._marks, self._passing = (
@@ -177,7 +200,8 @@ class State:
     def saved(self) -> Saved:
         """A copy of all that is held, to `restore`."""
         arrays = [a.copy() for a in self._arrays]
-        return Saved(arrays, self.n_ctx, self.length, self.reached, dict(self._marks))
+        marks, read = dict(self._marks), (self.edition, self._current)
+        return Saved(arrays, self.n_ctx, self.length, self.reached, marks, *read)
 
     def restore(self, saved: Saved) -> None:
         """Hold what `saved` has; UsageError if that is of another shape."""
@@ -187,6 +211,7 @@ class State:
         for mine, kept in zip(self._arrays, saved.arrays, strict=True):
             mine[...] = kept
         self.length, self.reached, self._marks = saved.length, saved.reached, dict(saved.marks)
+        self.edition, self._current = saved.edition, saved.current
 
     def parts(self, n_tokens: int) -> list[Array]:
         """All that is held of the first `n_tokens`, as contiguous views to be read and written.
@@ -227,12 +252,23 @@ def zeros(shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
 
 
 class Executor(Protocol):
-    """Runs a plan. One executor serves any number of states, one run at a time."""
+    """Runs a plan. One executor serves any number of states, one run at a time.
+
+    `hooks` are called by the names of tensors, each as soon as its tensor is made, if it has rows.
+    No tensor is that of a `Reshape`. `edition` tells from each other all that change what is
+    computed; () for what the file says.
+    """
 
     state_class: ClassVar[type[State]]  # what `new_state` makes
+    hooks: dict[str, Hook]
+    edition: tuple[object, ...]
 
     @property
     def plan(self) -> Plan: ...
+
+    def follow(self, plan: Plan) -> None:
+        """Run `plan` from now on: the same caches and memories, but other weights."""
+        ...
 
     @staticmethod
     def weight_bytes(plan: Plan) -> int:
@@ -278,6 +314,11 @@ def checked(
         )
     if position and not executor.plan.causal:
         raise UsageError(f"position {position}: this model reads a text as a whole, from 0")
+    if not state.is_current(position):
+        raise UsageError(
+            f"position {position}: what was read before has been read under other patches; go on "
+            "from where `rewind` goes back to"
+        )
     if not state.holds(position):
         raise UsageError(
             f"position {position}: of layers that read a window of positions alone, those are no "

@@ -22,6 +22,7 @@ from vatra.engine import memory, numerics
 from vatra.engine.cpu import without_kernel
 from vatra.engine.executor import KV_TYPES, Executor, KVType, Outputs, State
 from vatra.engine.generation import Steps, stop_strings
+from vatra.engine.hooks import Capture, Change, Hooks
 from vatra.engine.logprobs import (
     TokenLogprob,
     alternatives,
@@ -207,6 +208,7 @@ class Model:
         self.notes: list[str] = []
         self._tokenizer = found
         self._lock = threading.Lock()
+        self._hooks = Hooks(self, self._lock)
         self._closed = False
         self._chat_lock = threading.Lock()  # two threads must not be given one session
         self._chat: Session | None = None
@@ -285,6 +287,7 @@ class Model:
 
         Raises IOFailed if the file was cut or rewritten since it was loaded.
         """
+        self._hooks.check_caller()
         with self._lock:
             if self._closed:
                 raise UsageError(f"{self.path}: this model was closed")
@@ -558,6 +561,44 @@ class Model:
             raise UsageError(f"messages: got {messages!r:.80}, wanted {wanted}")
         return (template or self.chat_template).render(messages, add_generation_prompt, **kwargs)
 
+    @property
+    def activations(self) -> dict[str, tuple[int, ...]]:
+        """What `capture` and `patch` know by name, and the shape of its values for one token.
+
+        `blk.3.attn_q` is what the weight of that name makes, `blk.3.attn_q.rope` what becomes of
+        it; `kqv_out` is attention before its projection, `ffn_out` what the feed-forward network
+        gives, `l_out` the residual stream after a layer.
+        """
+        return {name: tensor.shape for name, tensor in self._hooks.activations.items()}
+
+    def capture(self, *patterns: str) -> AbstractContextManager[Capture]:
+        """Within the block, keep what tensors hold: `seen["blk.3.l_out"]` is (n_tokens, n_embd).
+
+        `patterns` are names of `activations`, with wildcards (`blk.*.l_out`); UsageError for one
+        that means none. There is a row for each token that is evaluated, whatever for, with what
+        patches have made of it; a session does not evaluate again what it has read. Not a bit of
+        what is computed changes.
+        """
+        return self._hooks.capture(patterns)
+
+    def patch(self, changes: Mapping[str, Change]) -> AbstractContextManager[None]:
+        """Within the block, compute something else than the file says; the file is not touched.
+
+        For names of `activations`, with wildcards, a change is a function of values (n, *shape) and
+        positions (n,): it gives others, or changes those it was given and gives None, and must not
+        depend on how a text is cut into runs. For names of the file's tensors it is an array of the
+        same shape, a QTensor, a function of the decoded weights, or a pair of arrays (b, a) such as
+        LoRA has, for the weights plus b @ a. Blocks can be nested; inner ones come after. A session
+        reads its text again where patches have come or gone. Raises UsageError; what a function
+        raises ends the run. While other threads generate, no block may begin or end.
+        """
+        return self._hooks.patch(changes)
+
+    @property
+    def is_patched(self) -> bool:
+        """Whether a block of `patch` is open."""
+        return self._hooks.changing
+
     def timings(self) -> AbstractContextManager[Timings]:
         """Within the block, what each op of this model's runs costs; UsageError without kernels."""
         timed = getattr(self.executor, "timings", None)
@@ -567,6 +608,7 @@ class Model:
 
     def close(self) -> None:
         """End the threads and give the file back; the model can not be used afterwards."""
+        self._hooks.check_caller()
         with self._lock:
             if self._closed:
                 return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from vatra.errors import BadFile, VatraError
+from vatra.errors import BadFile, UsageError, VatraError
 from vatra.quant.tensor import QTensor
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class Evaluated(Protocol):
     def checkpoint(self) -> Checkpoint: ...
     @property
     def kv(self) -> KVType: ...
+    @property
+    def is_patched(self) -> bool: ...
 
 
 def check_finite(logits: Array, model: Evaluated, ids: Sequence[int]) -> None:
@@ -48,6 +50,8 @@ def culprit(model: Evaluated, ids: Sequence[int]) -> VatraError:
     when all is evaluated again step by step.
     """
     plan, path = model.plan, model.checkpoint.path
+    if model.is_patched:
+        return UsageError(f"{path}: the logits are not finite; a patch may have made them so")
     for name, tensor in model.checkpoint.tensors.items():
         if name not in plan.leftovers and (found := first_not_finite(tensor)) is not None:
             index, value = found
@@ -101,21 +105,18 @@ def _first_activation(plan: Plan, ids: Sequence[int]) -> tuple[str, int, float] 
     from vatra.engine.reference import ReferenceExecutor
 
     found: list[tuple[str, int, float]] = []
-    position = 0
 
-    def watch(name: str, values: Array) -> None:
+    def watch(name: str, values: Array, at: Array) -> None:
         if found or values.dtype.kind != "f":
             return
         wrong = ~np.isfinite(values)
         if wrong.any():
             flat = int(wrong.reshape(-1).argmax())
             row = flat // max(1, values[0].size)
-            # Rows kept for the logits only are the last ones.
-            at = position + row + (n_tokens - len(values))
-            found.append((name, at, float(values.reshape(-1)[flat])))
+            found.append((name, int(at[row]), float(values.reshape(-1)[flat])))
 
     def hook(name: str):  # type: ignore[no-untyped-def]
-        return lambda values: watch(name, values)
+        return lambda values, at: watch(name, values, at)
 
     executor = ReferenceExecutor(plan, hooks={name: hook(name) for name in plan.tensors})
     state = executor.new_state(len(ids), "f32")
@@ -123,9 +124,7 @@ def _first_activation(plan: Plan, ids: Sequence[int]) -> tuple[str, int, float] 
     with np.errstate(all="ignore"):
         step = CHUNK_TOKENS if plan.causal else len(tokens)
         for position in range(0, len(tokens), step):
-            chunk = tokens[position : position + step]
-            n_tokens = len(chunk)
-            executor.run(state, chunk, position, "last")
+            executor.run(state, tokens[position : position + step], position, "last")
             if found:
                 return found[0]
     return None

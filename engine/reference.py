@@ -1,22 +1,21 @@
 """The reference executor: numpy float32, one operation at a time.
 
 It is the oracle that every other executor is compared with, the fallback for what has no kernel,
-and the debugger's view of a model: a hook on any named tensor sees its values. A KV cache of
-q8_0 or q4_0 is rounded as the CPU executor rounds it, to the same values, and so are the queries;
-every one keeps all positions.
+and the debugger's view of a model. A KV cache of q8_0 or q4_0 is rounded as the CPU executor
+rounds it, to the same values, and so are the queries; every one keeps all positions.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from math import pi, sqrt
 from typing import ClassVar
 
 import numpy as np
 
-from vatra.engine.executor import KVType, Outputs, State, checked
+from vatra.engine.executor import Hook, KVType, Outputs, State, checked
 from vatra.engine.kernels.layout import LEAST_PEAK, PART
 from vatra.errors import UsageError
 from vatra.models import plan as ops
@@ -25,14 +24,13 @@ from vatra.quant import by_name
 from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
-Hook = Callable[[Array], None]
 
 CACHE_BYTES = 512 * 2**20  # decoded weights of smaller models are kept
 SLAB_WEIGHTS = 2**24  # others are decoded this many at a time
 
 
 class ReferenceExecutor:
-    """Runs `plan` with numpy; `hooks[name]` is called with that tensor's values, (n, *shape).
+    """Runs `plan` with numpy; for `hooks`, of any tensor, see `Executor`.
 
     `cache_weights` keeps matrices decoded; by default for models below 512 MiB decoded.
     """
@@ -43,11 +41,12 @@ class ReferenceExecutor:
         self,
         plan: Plan,
         *,
-        hooks: dict[str, Hook] | None = None,
+        hooks: Mapping[str, Hook] | None = None,
         cache_weights: bool | None = None,
     ) -> None:
         self.plan = plan
-        self.hooks = {} if hooks is None else hooks
+        self.hooks = dict(hooks or {})
+        self.edition: tuple[object, ...] = ()
         if cache_weights is None:
             cache_weights = _decoded_bytes(plan) < CACHE_BYTES
         self._decoded: dict[QTensor, Array] | None = {} if cache_weights else None
@@ -62,6 +61,13 @@ class ReferenceExecutor:
     def new_state(self, n_ctx: int, kv: KVType = "f16") -> State:
         """See `Executor.new_state`."""
         return State(self, n_ctx, kv)
+
+    def follow(self, plan: Plan) -> None:
+        """See `Executor.follow`."""
+        if self._decoded is not None:
+            kept = set(plan.weights())
+            self._decoded = {w: values for w, values in self._decoded.items() if w in kept}
+        self.plan, self._last_uses = plan, plan.last_uses()
 
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
         """See `Executor.run`; raises UsageError for a hook on a tensor that the plan lacks."""
@@ -124,14 +130,11 @@ class _Run:
     def step(self, op: Op) -> None:
         """Evaluate one operation and show its results to the hooks."""
         result = VERBS[type(op)](self, op)
-        for tensor, value in zip(_written(op), result, strict=True):
+        for tensor, value in zip(op.written, result, strict=True):
             self.values[tensor] = value.reshape(len(value), *tensor.shape)
             if (hook := self.executor.hooks.get(tensor.name)) is not None:
-                hook(self.values[tensor])
-
-
-def _written(op: Op) -> tuple[Tensor, ...]:
-    return (op.out, op.weights) if isinstance(op, ops.TopExperts) else (op.out,)
+                self.values[tensor] = self.values[tensor].copy()  # it may share others' memory
+                hook(self.values[tensor], self.positions[-len(value) :])
 
 
 def _embed(run: _Run, op: ops.Embed) -> tuple[Array]:

@@ -65,7 +65,7 @@ class Session:
     `ids` are the tokens that have been evaluated. The last token of an answer is mostly chosen but
     not yet evaluated; `timeline` has it too. A model with memories of all tokens so far can only go
     on from where they are, or from marks: one at the end of each prompt, one shortly before, and
-    one before the latest proposals.
+    one before the latest proposals. Where patches come or go, all is read again when it is needed.
     """
 
     def __init__(self, model: Model, n_ctx: int | None = None, chunk: int = CHUNK) -> None:
@@ -109,7 +109,8 @@ class Session:
     @property
     def is_evaluated(self) -> bool:
         """Whether the logits after all of `timeline` are there."""
-        return self._chosen is None and self._logits is not None
+        current = self.state.is_current(self.position)
+        return current and self._chosen is None and self._logits is not None
 
     @property
     def missing(self) -> int:
@@ -280,6 +281,8 @@ class Session:
         there is no room.
         """
         self._check_turn(turn)
+        if not self.state.is_current(self.position):  # patches have come or gone since
+            self._logits, self._prompt, self._ahead = None, None, []
         if self._chosen is None and self._logits is None:  # an evaluation was interrupted
             self._chosen = self._ids[-1]
             del self._ids[-1]
@@ -331,8 +334,14 @@ class Session:
     def save(self, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
         """Write all that has been evaluated to a file, with `extra`, which JSON must hold.
 
-        `path` holds the old content or the new, whatever happens. Raises IOFailed or UsageError.
+        `path` holds the old content or the new, whatever happens. Raises IOFailed, or UsageError,
+        also where what was read was read under patches.
         """
+        if not self.state.is_of((), self.position):
+            raise UsageError(
+                "this session was read under patches, and would be gone on with without them: "
+                "leave their block and read the text again before it is saved"
+            )
         session_file.save(path, self.model, self._saved(), extra)
 
     def load(self, path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -81,6 +81,11 @@ class Op:
 
     out: Tensor
 
+    @property
+    def written(self) -> tuple[Tensor, ...]:
+        """All that it makes."""
+        return (self.out,)
+
 
 @dataclass(frozen=True, eq=False)
 class Embed(Op):
@@ -372,6 +377,10 @@ class TopExperts(Op):
     n_group_used: int = 1
     factors: Array | None = None  # float32 (n_expert,)
 
+    @property
+    def written(self) -> tuple[Tensor, ...]:
+        return (self.out, self.weights)
+
 
 @dataclass(frozen=True, eq=False)
 class ExpertLinear(Op):
@@ -499,6 +508,7 @@ class Plan:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     caches: list[KVCache] = field(default_factory=list)
     memories: list[Memory] = field(default_factory=list)
+    aliases: dict[str, Tensor] = field(default_factory=dict)  # what the verbs cannot name
     n_positions: int | None = None  # the most there can be, where positions are looked up
     leftovers: tuple[str, ...] = ()  # tensors of the file that the architecture does not use
     _prefix: str = ""
@@ -520,6 +530,28 @@ class Plan:
         made = (op.x for op in reversed(self.ops) if isinstance(op, Linear))
         return next(made, self.logits)
 
+    @cached_property
+    def activations(self) -> dict[str, Tensor]:
+        """Every tensor by the names that people may use for it, in order of the ops.
+
+        Those of the verbs: `blk.0.attn_q` for what the weight of that name makes, `blk.0.kqv_out`
+        for attention before it is projected, `blk.0.ffn_gate_inp.shares` for what changes another.
+        And `blk.0.ffn_out`, what the feed-forward network of a layer gives before any norm of it,
+        `blk.0.l_out`, the residual stream after the layer, `output` and `logits`, which mostly are
+        the same.
+        """
+        of: dict[Tensor, list[str]] = {}
+        for name, tensor in self.aliases.items():
+            of.setdefault(tensor, []).append(name)
+        if not self.embeds:
+            missing = (name for name in ("output", "logits") if name not in self.tensors)
+            of.setdefault(self.logits, []).extend(missing)
+        return {
+            name: tensor
+            for own, tensor in self.tensors.items()
+            for name in (own, *of.get(tensor, ()))
+        }
+
     @contextmanager
     def scope(self, prefix: str) -> Iterator[None]:
         """Within the block, new tensors are named `prefix.name`."""
@@ -531,7 +563,12 @@ class Plan:
         """Each layer's number and tensors; what is recorded meanwhile is named `blk.N.*`."""
         for i, block in enumerate(tensors):
             with self.scope(f"blk.{i}"):
+                began, n_aliases = len(self.ops), len(self.aliases)
                 yield i, block
+                if len(self.aliases) == n_aliases:  # an architecture may know better
+                    self.alias("l_out", self.ops[-1].out)
+                if (made := _fed_forward(self.ops[began:])) is not None:
+                    self.alias("ffn_out", made)
 
     def relative(self, name: str) -> str:
         """`name` without the prefix of the current scope, if it has it."""
@@ -541,13 +578,21 @@ class Plan:
         self, name: str, shape: tuple[int, ...], *, outputs_only: bool = False, ids: bool = False
     ) -> Tensor:
         """A new named tensor; a name used before gets `.2`, `.3`, ..."""
-        name = base = self._prefix + name
-        count = 1
-        while name in self.tensors:
-            count += 1
-            name = f"{base}.{count}"
+        name = self._new(name, self.tensors)
         made = self.tensors[name] = Tensor(self, name, shape, outputs_only, ids)
         return made
+
+    def alias(self, name: str, tensor: Tensor) -> None:
+        """Another name for a tensor; like the first, it begins with the scope's."""
+        self.aliases[self._new(name, self.aliases)] = tensor
+
+    def _new(self, name: str, used: Iterable[str]) -> str:
+        name = base = self._prefix + name
+        count = 1
+        while name in used:
+            count += 1
+            name = f"{base}.{count}"
+        return name
 
     def record(self, op: Op) -> Tensor:
         """Append one operation; returns its output."""
@@ -569,7 +614,7 @@ class Plan:
         """Values per token of all the tensors that are there at once, where they are most."""
         now = most = 0
         for op, ended in zip(self.ops, self.last_uses(), strict=True):
-            now += op.out.width + (op.weights.width if isinstance(op, TopExperts) else 0)
+            now += sum(tensor.width for tensor in op.written)
             most = max(most, now)
             now -= sum(tensor.width for tensor in ended)
         return most
@@ -578,3 +623,18 @@ class Plan:
         """Every matrix the plan reads, each once, in order of first use."""
         found = (getattr(op, "weight", None) for op in self.ops)
         return list({id(w): w for w in found if isinstance(w, QTensor)}.values())
+
+
+def _fed_forward(ops: Iterable[Op]) -> Tensor | None:
+    """What is made of the products with `ffn_down*` alone, if there are any: the last such."""
+    made: list[Tensor] = []
+    for op in ops:
+        if isinstance(op, Linear | ExpertLinear):
+            ours = any(part.startswith("ffn_down") for part in op.weight.name.split("."))
+        elif isinstance(op, Add):
+            ours = op.x in made and op.y in made
+        else:
+            ours = isinstance(op, Mul | Scale | WeightedSum) and op.x in made
+        if ours:
+            made.append(op.out)
+    return made[-1] if made else None

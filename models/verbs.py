@@ -148,7 +148,7 @@ def _remembered(
     fits = k.shape == (n_head_kv, q.shape[1]) and (not isinstance(v, int) or 0 < v <= k.shape[1])
     _check(fits, "attention", f"q {q.shape}, k {k.shape}, v {v if isinstance(v, int) else v.shape}")
     values = None if isinstance(v, int) else v
-    out = _out("attention", (q.shape[0], value_dim), q, k, *([] if values is None else [values]))
+    out = _out("kqv_out", (q.shape[0], value_dim), q, k, *([] if values is None else [values]))
     cache = KVCache(out.name, n_head_kv, q.shape[1], value_dim, window, in_keys=values is None)
     caches, sizes = q.plan.caches, (cache.n_head_kv, cache.key_dim, cache.value_dim)
     if not q.plan.causal:
@@ -219,7 +219,7 @@ def attention_again(
 ) -> Tensor:
     """(n_head, value_dim): attention to the keys and values that an earlier layer has stored."""
     _check(q.shape[1] == cache.key_dim, "attention", f"q {q.shape}, keys of {cache.key_dim}")
-    out = _out("attention", (q.shape[0], cache.value_dim), q)
+    out = _out("kqv_out", (q.shape[0], cache.value_dim), q)
     return _attention(out, q, None, None, cache, scale, None, softcap, None, sinks)
 
 

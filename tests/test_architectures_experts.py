@@ -243,8 +243,8 @@ def test_an_expert_reads_its_weighted_input() -> None:
     plan, inner = models.read(checkpoint), dict[str, Array]()
     names = ("blk.1.ffn_norm", "blk.1.ffn_gate_inp", "blk.1.ffn_gate_exps", "blk.1.ffn_up_exps")
 
-    def keep(name: str) -> Callable[[Array], None]:
-        return lambda values: inner.__setitem__(name, values.copy())
+    def keep(name: str) -> Callable[[Array, Array], None]:
+        return lambda values, _: inner.__setitem__(name, values.copy())
 
     hooks = {name: keep(name) for name in names}
     executor = ReferenceExecutor(plan, hooks=hooks)

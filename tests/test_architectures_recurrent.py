@@ -273,7 +273,7 @@ def test_which_layers_are_linear(
     if linear == [True, False]:
         kinds = {op.out.name: type(op) for op in models.read(file).ops}
         assert kinds["blk.0.delta_rule"] is DeltaRule
-        assert "blk.1.attention" in kinds
+        assert "blk.1.kqv_out" in kinds
     else:
         wanted = "blk.1.attn_qkv" if linear[0] else "blk.0.attn_qkv"
         with pytest.raises(BadFile, match=wanted):

@@ -14,6 +14,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PRINTS = {  # a pattern within what each prints
+    "activations.py": r"layer 7 would say: ' garden'(.|\n)*\+1 of the way(.|\n)*\d, with half of",
     "conversation.py": r"Paris(.|\n)*Rome(.|\n)*assistant: ",
     "embeddings.py": r"3 vectors of 256 values\n1\.000 (.|\n)*Italy: What is the capital of France",
     "event_loop.py": r"fox(.|\n)*whale",

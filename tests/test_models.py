@@ -84,7 +84,7 @@ def test_names_of_a_dense_block(fixture_file: Callable[[str], Checkpoint]) -> No
         "attn_v",
         "attn_q.rope",
         "attn_k.rope",
-        "attention",
+        "kqv_out",
         "attn_output",
         "attn_output.add",
         "ffn_norm",
@@ -285,7 +285,7 @@ def test_attention_owns_a_cache() -> None:
     with plan.scope("blk.0"):
         q, k = activation(plan, 4, 2), activation(plan, 2, 2)
         out = verbs.attention(q, k, activation(plan, 2, 3), 1.0)
-    assert out.name == "blk.0.attention" and out.shape == (4, 3)
+    assert out.name == "blk.0.kqv_out" and out.shape == (4, 3)
     (cache,) = plan.caches
     assert isinstance(cache, KVCache)
     assert (cache.name, cache.n_head_kv, cache.key_dim, cache.value_dim) == (out.name, 2, 2, 3)

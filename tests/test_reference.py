@@ -170,7 +170,7 @@ def test_quantised_weights_equal_their_decoded_values(shared: Path) -> None:
 def test_hooks_see_every_tensor(plan_of: Callable[[str], Plan]) -> None:
     plan = plan_of("llama-moe")
     seen: dict[str, Array] = {}
-    hooks = {name: lambda a, name=name: seen.update({name: a}) for name in plan.tensors}
+    hooks = {name: lambda a, at, name=name: seen.update({name: a}) for name in plan.tensors}
     executor = ReferenceExecutor(plan, hooks=hooks)  # type: ignore[arg-type]
     result = executor.run(executor.new_state(8), np.array([5, 6, 7]), 0, "last")
     assert list(seen) == list(plan.tensors)
@@ -187,7 +187,7 @@ def test_hooks_see_every_tensor(plan_of: Callable[[str], Plan]) -> None:
 def test_rope_keeps_lengths_and_position_zero(plan_of: Callable[[str], Plan]) -> None:
     seen: dict[str, Array] = {}
     names = ("blk.0.attn_k", "blk.0.attn_k.rope")
-    hooks = {name: lambda a, name=name: seen.update({name: a}) for name in names}
+    hooks = {name: lambda a, at, name=name: seen.update({name: a}) for name in names}
     executor = ReferenceExecutor(plan_of("qwen2-dense"), hooks=hooks)  # type: ignore[arg-type]
     logits(executor, np.array([9, 9, 9]))
     before, after = (seen[name] for name in names)
@@ -198,7 +198,7 @@ def test_rope_keeps_lengths_and_position_zero(plan_of: Callable[[str], Plan]) ->
 
 
 def test_a_hook_on_an_unknown_name(stories: Plan) -> None:
-    executor = ReferenceExecutor(stories, hooks={"blk.0.atn_q": lambda a: None})
+    executor = ReferenceExecutor(stories, hooks={"blk.0.atn_q": lambda a, at: None})
     with pytest.raises(UsageError, match=r"blk\.0\.attn_q"):
         logits(executor, np.array([1]))
 
@@ -247,7 +247,7 @@ def test_of_equal_experts_the_lower_number_is_first() -> None:
     seen: list[list[list[int]]] = []
     e, shares = verbs.top_experts(scores, 2, normalise=True)
     verbs.select_outputs(shares)
-    executor = ReferenceExecutor(plan, hooks={e.name: lambda a: seen.append(a.tolist())})
+    executor = ReferenceExecutor(plan, hooks={e.name: lambda a, at: seen.append(a.tolist())})
     logits(executor, np.array([0, 1]))
     assert seen == [[[1, 2], [0, 1]]]
 

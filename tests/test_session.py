@@ -30,6 +30,8 @@ GREEDY = Sampling(temperature=0)
 class Recorder:
     """An executor over a fixed random table; notes every run, and may be told to fail."""
 
+    edition = ()
+
     def __init__(self) -> None:
         self.plan: Any = SimpleNamespace(
             n_positions=None,
@@ -54,6 +56,8 @@ class Recorder:
             mark=lambda: None,
             rewind=lambda position: position,
             holds=lambda position: True,
+            is_current=lambda position: True,
+            is_of=lambda edition, position: True,
         )
 
     def logits_after(self, tokens: list[int]) -> np.ndarray:

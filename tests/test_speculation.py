@@ -48,6 +48,8 @@ PROMPT = [i * 7 % N_VOCAB for i in range(40)]
 class Chain:
     """logits = sum of table[token] * 0.75^distance, of kept tokens or, if it `remembers`, a sum."""
 
+    edition = ()
+
     def __init__(self, remembers: bool) -> None:
         memories = [Memory("sum", (N_VOCAB,))] if remembers else []
         self.plan: Any = SimpleNamespace(

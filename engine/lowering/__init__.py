@@ -37,6 +37,7 @@ class Lowering:
         self.kept: list[Array] = []  # float32 vectors whose addresses are in the table
         self.operands = products.Operands(self)
         self._places: dict[Tensor, Place] = {}
+        self.made_at: dict[Tensor, Place] = {}  # every tensor, from its op to its last use
         # what numpy writes is there before the walk: no other op may use its place first
         for op in plan.ops:
             if isinstance(op, Rope) and attention.turn(op) not in self.angles:
@@ -60,6 +61,7 @@ class Lowering:
 
     def new(self, tensor: Tensor) -> Place:
         place = self._places[tensor] = self.arena.take(4 * tensor.width * self.rows(tensor))
+        self.made_at[tensor] = place
         return place
 
     def drop(self, tensor: Tensor) -> None:

@@ -145,6 +145,7 @@ def build(checkpoint: Checkpoint, n_ctx: int | None = None) -> Plan:
         shown = affine(streams[0], b.altup.altup_correct_scale.data)  # (n_embd,)
         y = b.embedding.meaning(shown, piece(own, i * c.n_embd_layer, c.n_embd_layer), c.eps)
         streams = [streams[0], *(add(s, y) for s in streams[1:])]
+        plan.alias("l_out", streams[0])
     x = rms_norm(select_outputs(w.streams.join(streams)), w.output_norm, c.eps)  # (n_embd,)
     softcap(linear(x, w.output, name="output"), LOGIT_CAP, name="logits")  # (n_vocab,)
     return plan
