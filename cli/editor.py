@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from vatra.cli import settings, terminal
@@ -101,7 +103,30 @@ class Editor:
 
     def read(self, prefill: str = "") -> str:
         """The next text that a person ends with Enter; it begins as `prefill`."""
-        return _unquoted(self._session.prompt(default=prefill))
+        on_terminate = signal.getsignal(signal.SIGTERM)
+        try:
+            return _unquoted(self._session.prompt(default=prefill, pre_run=_terminate_in_order))
+        finally:
+            signal.signal(signal.SIGTERM, on_terminate)  # the event loop takes its own away
+
+
+def _terminate_in_order() -> None:
+    """Let SIGTERM end the editor between two of its steps.
+
+    What is raised in the midst of one may be caught there, or leave the terminal as it is.
+    """
+    import asyncio
+
+    from prompt_toolkit.application import get_app
+
+    editor = get_app()
+
+    def leave() -> None:
+        if not editor.is_done:
+            editor.exit(exception=SystemExit(128 + signal.SIGTERM))
+
+    with suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave)
 
 
 def _history() -> History:

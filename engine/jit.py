@@ -19,6 +19,7 @@ import stat
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -82,7 +83,7 @@ def _load_or_compile(names: list[str]) -> None:
     for done, name in enumerate(absent):
         if on_compile:
             on_compile(name, done, len(absent))
-        with _lock(folder, deadline):
+        with _lock(folder, name, deadline):
             if _from_disk(folder, name):  # another process has compiled it meanwhile
                 continue
             from vatra.engine.compiler import compile_kernel
@@ -241,20 +242,23 @@ def _keep(folder: Path, name: str, blob: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path | None, deadline: float) -> Iterator[None]:
-    """One process compiles, the others wait for it; without locks each compiles for itself."""
+def _lock(folder: Path | None, name: str, deadline: float) -> Iterator[None]:
+    """One process compiles a kernel, others wait for it; without locks each compiles for itself.
+
+    A kernel's lock is one byte, which need not exist, of a file that stays empty.
+    """
     held = None
     with contextlib.suppress(ImportError, OSError):  # Windows; the folder is gone
         import fcntl
 
         if folder is not None:
-            held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            held = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         while held is not None and time.monotonic() < deadline:
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, zlib.crc32(name.encode()))
                 break
-            except BlockingIOError:
+            except (BlockingIOError, PermissionError):  # by the system
                 time.sleep(0.05)
             except OSError:  # a file system without locks: files are replaced whole, it costs time
                 break

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
 
+import platformdirs
 import pytest
 
+import vatra
 import vatra.spark
+from vatra.engine import jit
 
 _SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+# A shell starts what it puts into the background deaf to interrupts, and so its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# All tests share machine code, also those whose home is a temporary folder.
+os.environ.setdefault("VATRA_CACHE", str(platformdirs.user_cache_path("vatra", appauthor=False)))
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +38,23 @@ def shared() -> Path:
 def spark() -> Path:
     """The file of the small real model that comes with the project."""
     return vatra.spark.path()
+
+
+@pytest.fixture
+def nearly_cold(tmp_path: Path) -> Callable[[Path], Path]:
+    """Makes a VATRA_CACHE that has most, but not all of the kernels that a model needs."""
+
+    def make(model: Path) -> Path:
+        vatra.load(model).close()
+        kept = jit.cache_folder()[0]
+        assert kept is not None
+        folder = tmp_path / "nearly-cold" / "kernels" / kept.name
+        shutil.copytree(kept, folder)
+        for missing in ("loop-.kernel", "elementwise-add.kernel"):
+            (folder / missing).unlink()
+        return tmp_path / "nearly-cold"
+
+    return make
 
 
 class GgufBytes:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -453,8 +454,8 @@ def test_doctor_tells_how_a_model_is_read(stories: Path) -> None:
     assert choices["ctx"]["value"] == "512" and "file" in choices["ctx"]["reason"]
 
 
-def test_warmup(model: Path, tmp_path: Path) -> None:
-    cache = {"VATRA_CACHE": str(tmp_path)}
+def test_warmup(model: Path, nearly_cold: Callable[[Path], Path]) -> None:
+    cache = {"VATRA_CACHE": str(nearly_cold(model))}
     first = vatra("warmup", "-m", model, environment=cache)
     assert first.returncode == 0, first.stderr
     assert re.match(r"ready: compiled \d+ kernels", first.stdout.decode())

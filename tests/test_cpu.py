@@ -693,7 +693,12 @@ def test_an_interrupted_run_leaves_nothing_behind(folder: Path) -> None:
 
 
 def main() -> None:
-    """Compare a small model of each kind of weights, and of cache, with the reference."""
+    """Compare a small model of each kind of weights, and of cache, with the reference.
+
+    That the kernels of all formats are right on each instruction set is for `test_kernels`.
+    """
+    from test_kernels import EACH_WAY
+
     with tempfile.TemporaryDirectory() as folder:
         plan = llama(Path(folder), layers=1)
         for kv in KV_TYPES:
@@ -701,7 +706,7 @@ def main() -> None:
             found, wanted = (logits(e(plan), TOKENS, kv) for e in (CpuExecutor, ReferenceExecutor))
             near = errors(found, wanted)
             assert near.min() <= FLOAT and near.max() <= CACHE_TURNED, near
-        for name in (*FAST, *FLOATS):
+        for name in EACH_WAY:
             for experts in (0, 4):
                 print(processor().level, name, experts, flush=True)
                 check_close(Path(folder), name, experts)

@@ -155,9 +155,9 @@ def test_progress_is_told_as_documented(tree: Path, tmp_path: Path) -> None:
 def test_a_warm_start_is_quick_and_needs_no_compiler(tree: Path, compiled: Path) -> None:
     code = """
 from vatra.engine.cpu import kernels_for
-begin = time.perf_counter()
+begin = time.process_time()
 jit.load(kernels_for(["f32"]))
-seconds = time.perf_counter() - begin
+seconds = time.process_time() - begin
 say(seconds=seconds, right=right())
 """
     runs = [run(code, tree, compiled) for _ in range(3)]
@@ -432,7 +432,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 say(right=right(), files=os.listdir(folder()))
 """
     said = run(code, tree, tmp_path)
-    assert said["right"] and not said["files"]
+    assert said["right"] and said["files"] == ["lock"]
     assert len(said["notices"]) == 1 and "this run only" in said["notices"][0]
     assert run("say(right=right())", tree, tmp_path)["kept"] == ["elementwise:add", "loop:"]
 
@@ -767,7 +767,7 @@ def test_processes_that_start_cold_together(tree: Path, tmp_path: Path, round: i
     if os.name == "posix":
         assert compiled == ["elementwise:add", "loop:"], "once in all"
     (folder,) = (tmp_path / "kernels").iterdir()
-    assert sorted(os.listdir(folder)) == ["elementwise-add.kernel", "loop-.kernel"]
+    assert sorted(os.listdir(folder)) == ["elementwise-add.kernel", "lock", "loop-.kernel"]
 
 
 HOLD = """
@@ -804,6 +804,18 @@ def test_a_killed_process_leaves_no_lock(tree: Path, tmp_path: Path) -> None:
     said = end(second)[-1]
     assert said["right"] and said["kept"] == ["elementwise:add", "loop:"]
     assert time.monotonic() - begin < jit.LOCK_PATIENCE_S
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_another_kernel_waits_for_nobody(tree: Path, tmp_path: Path) -> None:
+    first = holder(tree, tmp_path)
+    try:
+        code = "jit.LOCK_PATIENCE_S = 1e9\njit.load(['elementwise:select_outputs'])\nsay()"
+        said = run(code, tree, tmp_path)
+    finally:
+        first.kill()
+        first.communicate()
+    assert said["kept"] == ["elementwise:select_outputs"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

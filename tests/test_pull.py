@@ -46,6 +46,8 @@ class FakeHub:
     headers: dict[str, str] = field(default_factory=dict)  # of a refusal
     cuts: list[int] = field(default_factory=list)  # bytes after which the next bodies end
     pause_s: float = 0.0  # after each piece of a body
+    stalls_at: int | None = None  # bytes of a body, after which the others wait for `goes_on`
+    goes_on: threading.Event = field(default_factory=threading.Event)
     ignores_ranges: bool = False
     ranges_off_by: int = 0
     announces: int | None = None  # bytes, if not those there are
@@ -117,6 +119,8 @@ class Handler(BaseHTTPRequestHandler):
         for at in range(0, min(end, len(body)), 50_000):
             self.wfile.write(body[at : min(at + 50_000, end)])
             time.sleep(fake.pause_s)
+            if at + 50_000 == fake.stalls_at:
+                fake.goes_on.wait(60)
         self.close_connection = end < len(body) or bool(fake.extra)
 
     def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
@@ -366,7 +370,7 @@ def test_what_is_left_of_another_try_is_not_trusted(
 def test_a_stopped_process_left_what_it_had(
     fake: FakeHub, pull: Any, home: Path, number: signal.Signals
 ) -> None:
-    fake.pause_s = 0.05
+    fake.stalls_at = 400_000
     process = subprocess.Popen(
         [sys.executable, "-m", "vatra", "pull", f"{REPO}:Q8_0"],
         stdout=subprocess.PIPE,
@@ -385,7 +389,8 @@ def test_a_stopped_process_left_what_it_had(
     if number == signal.SIGINT:
         assert b"goes on where this stopped" in err
     assert not shelf.models() and list(shelf.interrupted()) == [REPO]
-    fake.pause_s = 0
+    fake.stalls_at = None
+    fake.goes_on.set()
     assert pull(f"{REPO}:Q8_0").status == 0
     begin = re.fullmatch(r"bytes=(\d+)-", fake.ranges[-1] or "")
     assert begin and int(begin[1]) > 200_000

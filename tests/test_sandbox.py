@@ -247,11 +247,13 @@ def test_bombs() -> None:
         return error, time.monotonic() - begin
 
     with ThreadPoolExecutor(4) as threads:
+        start_s = max(seconds for _, seconds in threads.map(run, ["x"] * 4))
         results = dict(zip(BOMBS, threads.map(run, BOMBS.values()), strict=True))
     for name, (error, seconds) in results.items():
         assert error.startswith("m.gguf: tokenizer.chat_template") or name in HARMLESS, name
         assert "crash" not in error and len(error) < 400, (name, error)
-        assert seconds <= 2.5, (name, seconds)  # it and the start of another process
+        # it and the start of another process, on a machine that may be busy
+        assert seconds <= max(2.5, DEADLINE_S + 4 * start_s), (name, seconds, start_s)
 
 
 def test_too_large() -> None:

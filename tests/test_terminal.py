@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import pytest
 
 from vatra.cli import terminal
@@ -47,15 +46,12 @@ def vatra(tmp_path: Path) -> Iterator[Spawn]:
     def spawn(*arguments: object, within: str = '"$@"', **environment: str) -> Any:
         variables = {k: v for k, v in os.environ.items() if k not in ("VATRA_MODEL", "NO_COLOR")}
         home = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
-        usual = str(platformdirs.user_cache_path("vatra", appauthor=False))
-        cache = {"VATRA_CACHE": os.environ.get("VATRA_CACHE", usual)}
         child = pexpect.spawn(
             "bash",
             ["-c", within, "bash", sys.executable, "-m", "vatra", *map(str, arguments)],
             cwd=str(ROOT),
             env=variables
             | home
-            | cache
             | {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"}
             | environment,
             encoding="utf-8",
@@ -102,9 +98,13 @@ def test_the_toy_is_told_of_dimly_and_first(vatra: Spawn) -> None:
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_no_escape_sequences_where_none_are_wanted(
-    vatra: Spawn, spark: Path, environment: dict[str, str], tmp_path: Path
+    vatra: Spawn,
+    spark: Path,
+    environment: dict[str, str],
+    tmp_path: Path,
+    nearly_cold: Callable[[Path], Path],
 ) -> None:
-    cold = {"VATRA_CACHE": str(tmp_path / "cold")}
+    cold = {"VATRA_CACHE": str(nearly_cold(spark))}
     for arguments in (
         ("run", "-m", spark, *GREEDY, "-n", "5", "Once"),
         ("doctor",),
@@ -112,14 +112,17 @@ def test_no_escape_sequences_where_none_are_wanted(
         ("run", "-m", tmp_path / "missing", "x"),
         ("--help",),
     ):
-        assert ESCAPE not in output(vatra(*arguments, **cold, **environment))
+        text = output(vatra(*arguments, **cold, **environment))
+        assert ESCAPE not in text
+        assert ("compiling" in text) == (arguments[:3] == ("run", "-m", spark))
 
 
-def test_first_run_shows_that_it_compiles(vatra: Spawn, shared: Path, tmp_path: Path) -> None:
+def test_first_run_shows_that_it_compiles(
+    vatra: Spawn, shared: Path, nearly_cold: Callable[[Path], Path]
+) -> None:
     model = shared / "models" / "stories260K-f32.gguf"
-    child = vatra(
-        "run", "-m", model, *GREEDY, "-n", "20", "Once upon a time", VATRA_CACHE=str(tmp_path / "c")
-    )
+    cold = {"VATRA_CACHE": str(nearly_cold(model))}
+    child = vatra("run", "-m", model, *GREEDY, "-n", "20", "Once upon a time", **cold)
     child.expect(r"compiling \d+ kernels?, once")
     child.expect(r"compiled \d+ kernels? in \d+ s, once")
     text = output(child)
@@ -162,7 +165,12 @@ def test_interrupt_while_writing(vatra: Spawn, shared: Path, backend: str) -> No
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_the_terminal_is_restored_after_chat(vatra: Spawn, spark: Path, signal_number: int) -> None:
+def test_the_terminal_is_restored_after_chat(
+    vatra: Spawn, spark: Path, signal_number: int, tmp_path: Path
+) -> None:
+    history = tmp_path / "state" / "vatra" / "chat-history"  # so long that it is still being read
+    history.parent.mkdir(parents=True)
+    history.write_text("\n# 2026-11-21\n+a line\n" * 100_000)
     child = vatra("chat", "-m", spark, *REFERENCE, within=STATE_AFTERWARDS)
     child.expect(r"pid (\d+)")
     pid = int(child.match[1])
