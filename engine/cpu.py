@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -20,12 +20,14 @@ from vatra.choices import Choice
 from vatra.engine import jit
 from vatra.engine.arena import Place
 from vatra.engine.cpu_features import processor
-from vatra.engine.executor import Hook, KVType, Outputs, State, checked, zeros
+from vatra.engine.executor import Hook, KVType, Outputs, Part, State, prepared
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import OP_BARRIER, OP_WORDS
 from vatra.engine.lowering import LOWER, Lowering
 from vatra.engine.lowering.products import FLOAT_TILE
 from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS, Runs, Step, barriers, steps_of
+from vatra.engine.pages import Pages, Shape, zeros
+from vatra.engine.table import Kind, Table, sides_of
 from vatra.engine.threads import Pool, op_row, thread_count
 from vatra.engine.timings import Timings, cycles_per_s
 from vatra.engine.weights import Memory, by_amx, place, placed_bytes, way
@@ -46,24 +48,21 @@ Array = np.ndarray
 _FLOATS: dict[KVType, type[np.generic]] = {"f16": np.float16, "f32": np.float32}
 
 
-def padded(positions: int) -> int:
-    """Positions in whole steps of attention."""
-    return -(-positions // layout.STEP) * layout.STEP
-
-
 @dataclass(eq=False)
 class CpuState(State):
-    """Keys and values in the order that the `attention` kernel reads; zeros where nothing is."""
+    """Keys and values in the order that the `attention` kernel reads; zeros where nothing is.
 
-    LAYOUT: ClassVar[str] = "cpu 1"
-    TOGETHER: ClassVar[int] = layout.ROWS
+    `addresses` are int64, in the order of `sides_of`.
+    """
 
-    def allocate(self) -> None:
-        """See `State.allocate`; `partials` is what `attend` needs for this context."""
-        plan, dtype = self.executor.plan, _FLOATS.get(self.kv, np.uint8)
-        shapes = [self._shapes(*both) for both in zip(plan.caches, self.capacities, strict=True)]
-        self.keys = [zeros(keys, dtype) for keys, _ in shapes]
-        self.values = [zeros(values, dtype) for _, values in shapes]
+    LAYOUT: ClassVar[str] = "cpu 2"
+
+    partials: Array = field(init=False, repr=False)  # what `attend` needs for this context
+    addresses: Array = field(init=False, repr=False)
+
+    def __post_init__(self, shared: Sequence[int]) -> None:
+        super().__post_init__(shared)
+        plan = self.executor.plan
         sizes = [
             layout.attention_partials(
                 op.q.shape[0], op.cache.n_head_kv, op.cache.value_dim, self.n_ctx
@@ -71,38 +70,52 @@ class CpuState(State):
             for op in plan.ops
             if isinstance(op, Attention)
         ]
-        self.partials = [zeros((max(sizes, default=0),), np.uint8)]
+        self.partials = zeros((max(sizes, default=0),), np.uint8)
+        sides: dict[str, list[Array]] = {
+            "keys": self.keys,
+            "values": self.values,
+            "pages": [table.ids for table in self.tables],
+            "memories": self.memories,
+            "partials": [self.partials],
+        }
+        found = [sides[side][i].ctypes.data for side, i in sides_of(plan)]
+        self.addresses = np.array(found, np.int64)
 
-    def _shapes(self, cache: KVCache, capacity: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        heads, key_dim, groups = cache.n_head_kv, cache.key_dim, padded(capacity) // layout.ROWS
-        if self.kv not in _FLOATS:
-            key_bytes, value_bytes = layout.kv_bytes(self.kv, key_dim, cache.own_value_dim)
-            return (heads, groups, key_bytes), (heads, groups, value_bytes)
+    @staticmethod
+    def page_shape(cache: KVCache, kv: KVType) -> Shape:
+        """See `State.page_shape`; groups of 16 positions, see `kv_cache`."""
+        heads, groups = cache.n_head_kv, layout.PAGE // layout.ROWS
+        if kv not in _FLOATS:
+            both = layout.kv_bytes(kv, cache.key_dim, cache.own_value_dim)
+            return Shape((heads, groups, both[0]), (heads, groups, both[1]), np.uint8)
         blocks = layout.padded_values(cache.own_value_dim) // layout.PART
         values = heads, groups, blocks, layout.ROWS, layout.PART
-        return (heads, groups, key_dim, layout.ROWS), values
+        return Shape((heads, groups, cache.key_dim, layout.ROWS), values, _FLOATS[kv])
 
     @staticmethod
     def capacity(cache: KVCache, n_ctx: int) -> int:
-        """See `State.capacity`: those that the kernels read lie in a ring."""
+        """See `State.capacity`: those that the kernels read."""
         return layout.kv_capacity(n_ctx, cache.window)
 
-    @staticmethod
-    def bytes_per_token(cache: KVCache, kv: KVType) -> int:
-        """See `State.bytes_per_token`."""
-        sizes = layout.kv_bytes(kv, cache.key_dim, cache.own_value_dim)
-        return cache.n_head_kv * sum(sizes) // layout.ROWS
 
-    partials: list[Array] = field(init=False, repr=False)
-    room: Room = field(init=False, repr=False)  # that the tables are of
-    tables: dict[tuple[Runs, bool], Table] = field(init=False, repr=False)
+class Piece(NamedTuple):
+    """The tokens of a part that one walk evaluates."""
 
+    part: Part
+    kept: Array  # (n_outputs, width): where its outputs go
+    start: int  # the first of the part's tokens
+    n: int
 
-class Table(NamedTuple):
-    """What the threads walk: int64 (n_steps, OP_WORDS), and the steps it was made of."""
+    @property
+    def state(self) -> CpuState:
+        """The part's."""
+        assert isinstance(self.part.state, CpuState)  # since this executor made it
+        return self.part.state
 
-    rows: Array
-    steps: list[Step]
+    @property
+    def position(self) -> int:
+        """Of its first token."""
+        return self.part.position + self.start
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +124,7 @@ class Room:
 
     low: Lowering
     arena: Array
+    tables: dict[tuple[Kind, int], Table] = field(default_factory=dict)
 
     def view(self, place: Place, rows: int, width: int) -> Array:
         """float32 (rows, width) at a place."""
@@ -167,73 +181,108 @@ class CpuExecutor:
         rest = [weight for weight in plan.weights() if weight not in placed]  # only looked up
         return sum(map(placed_bytes, placed)) + sum(weight.nbytes for weight in rest)
 
-    def new_state(self, n_ctx: int, kv: KVType = "f16") -> CpuState:
-        """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs."""
-        state = CpuState(self, n_ctx, kv)
+    def new_pages(self, n_tokens: int, kv: KVType = "f16") -> Pages:
+        """See `Executor.new_pages`."""
+        return CpuState.new_pages(self.plan, n_tokens, kv)
+
+    def new_state(
+        self,
+        n_ctx: int,
+        kv: KVType = "f16",
+        pages: Pages | None = None,
+        shared: Sequence[int] = (),
+    ) -> CpuState:
+        """See `Executor.new_state`."""
+        state = CpuState(self, n_ctx, kv, pages, shared)
         with self.pool.lock:
-            state.room, state.tables = self._room, {}
             for runs in Runs:
-                self._table_of(state, runs, False)
+                self._table_of(Kind(runs, kv, False), 1)
         return state
 
-    def _table_of(self, state: CpuState, runs: Runs, hidden: bool) -> Table:
-        """The table for a kind of runs, or for as much of one as makes `Plan.hidden`."""
-        key, low = (runs, hidden), state.room.low
-        if key not in state.tables:
-            steps = steps_of(low.steps[: low.n_hidden] if hidden else low.steps, runs)
-            state.tables[key] = Table(self._table(state, steps), steps)
-        return state.tables[key]
+    def _table_of(self, kind: Kind, n_sequences: int) -> Table:
+        """The table for walks of a kind, of so many sequences."""
+        key, low = (kind, n_sequences), self._room.low
+        if key not in self._room.tables:
+            steps = steps_of(low.steps[: low.n_hidden] if kind.hidden else low.steps, kind.runs)
+            names = [step.kernel.format(kv=kind.kv) for step in steps]
+            loaded = jit.load(names)
+            kernels = [loaded[name] for name in names]
+            rows = self._rows(steps, kernels)
+            self._room.tables[key] = Table(steps, kernels, rows, n_sequences, self.plan)
+        return self._room.tables[key]
 
-    def _table(self, state: CpuState, steps: list[Step]) -> Array:
-        """The rows that the threads walk: int64 (n_steps, OP_WORDS)."""
-        kv = state.kv
-        kernels = jit.load([step.kernel.format(kv=kv) for step in steps])
-        table = np.zeros((len(steps), OP_WORDS), np.int64)
-        for i, step in enumerate(steps):
-            arguments: dict[str, Any] = {}
+    def _rows(self, steps: list[Step], kernels: list[jit.Kernel]) -> Array:
+        """int64 (n_steps, OP_WORDS): all but what is of a state."""
+        rows = np.zeros((len(steps), OP_WORDS), np.int64)
+        for i, (step, kernel) in enumerate(zip(steps, kernels, strict=True)):
+            arguments: dict[str, Any] = dict.fromkeys(step.caches, 0)
             for name, value in step.arguments.items():
                 if isinstance(value, Place):
-                    value = state.room.address(value)
+                    value = self._room.address(value)
                 elif isinstance(value, QTensor):
                     value = self._weights[value].ctypes.data
                 if name:  # a place without a name only orders the steps
                     arguments[name] = value
-            for name, (side, cache) in step.caches.items():
-                arguments[name] = getattr(state, side)[cache].ctypes.data
-            if "capacity" in arguments:
-                arguments["capacity"] = padded(state.capacities[step.caches["keys"][1]])
-            table[i] = op_row(kernels[step.kernel.format(kv=kv)], **arguments)
-        table[:, OP_BARRIER] = barriers(steps)
-        return table
+            rows[i] = op_row(kernel, **arguments)
+        rows[:, OP_BARRIER] = barriers(steps)
+        return rows
 
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
         """See `Executor.run`."""
-        tokens = checked(self, state, tokens, position, outputs)
-        assert isinstance(state, CpuState)  # since this executor made it
-        with state.running(position, len(tokens)):
-            return self._run(state, tokens, position, outputs)
+        return self.run_batch([Part(state, tokens, position, outputs)])[0]
 
-    def _run(self, state: CpuState, tokens: Array, position: int, outputs: Outputs) -> Array:
-        n, every = len(tokens), outputs in ("all", "hidden")
-        n_kept = n if every else int(outputs == "last" and n > 0)
-        hidden = outputs == "hidden" and not self.plan.embeds
-        kept = np.empty(
-            (n_kept, (self.plan.hidden if hidden else self.plan.logits).width), np.float32
-        )
-        with self.pool.lock:
-            most = MAX_OUTPUTS if outputs == "all" else MAX_TOKENS
-            if not self.plan.causal:  # all tokens in one walk
-                most = max(n, 1)
-                self._make_room(most)
-            if state.room is not self._room:
-                state.tables, state.room = {}, self._room
-            for start in range(0, n, most):
-                some = tokens[start : start + most]
-                is_end = start + len(some) == n
-                n_outputs = len(some) if every else n_kept if is_end else 0
-                found = self._walk(state, some, position + start, n_outputs, hidden)
-                kept[start if every else 0 :][:n_outputs] = found
+    def run_batch(self, parts: Sequence[Part]) -> list[Array]:
+        """See `Executor.run_batch`."""
+        with self.pool.lock, ExitStack() as running:
+            parts = prepared(self, parts)
+            for part in parts:
+                running.enter_context(part.state.running(part.position, len(part.tokens)))
+            if not self.plan.causal:  # all tokens of a text in one walk
+                self._make_room(max((len(part.tokens) for part in parts), default=0))
+            kept = [self._kept(part) for part in parts]
+            pieces = [self._pieces(*both) for both in zip(parts, kept, strict=True)]
+            for together in zip_longest(*pieces):
+                for kind, some in self._walks([piece for piece in together if piece]):
+                    self._walk(kind, some)
         return kept
+
+    def _kept(self, part: Part) -> Array:
+        """Room for the outputs of a part."""
+        n, tensor = len(part.tokens), self.plan.logits
+        if part.outputs == "hidden":
+            tensor = self.plan.hidden
+        n = n if part.outputs in ("all", "hidden") else int(part.outputs == "last" and n > 0)
+        return np.empty((n, tensor.width), np.float32)
+
+    def _pieces(self, part: Part, kept: Array) -> list[Piece]:
+        """`part` cut into what single walks can take."""
+        n, every = len(part.tokens), part.outputs in ("all", "hidden")
+        most = MAX_OUTPUTS if part.outputs == "all" else MAX_TOKENS
+        most = most if self.plan.causal else max(n, 1)
+        pieces = []
+        for start in range(0, n, most):
+            end = min(start + most, n)
+            rows = kept[start:end] if every else kept[: None if end == n else 0]
+            pieces.append(Piece(part, rows, start, end - start))
+        return pieces
+
+    def _walks(self, pieces: list[Piece]) -> Iterator[tuple[Kind, list[Piece]]]:
+        """`pieces`, each of another state, in as few walks as have room for them."""
+        waiting: dict[Kind, list[Piece]] = {}
+        low = self._room.low
+        few = MAX_OUTPUTS if self.plan.writes else low.most
+        for piece in pieces:
+            part = piece.part
+            hidden = part.outputs == "hidden" and not self.plan.embeds
+            runs = low.operands.runs(min(part.piece, MAX_TOKENS) or piece.n)
+            kind = Kind(runs, part.state.kv, hidden)
+            some = [*waiting.get(kind, []), piece]
+            n_tokens, n_outputs = sum(p.n for p in some), sum(len(p.kept) for p in some)
+            if n_tokens > low.most or n_outputs > (low.most if hidden else few):
+                yield kind, waiting[kind]
+                some = [piece]
+            waiting[kind] = some
+        yield from waiting.items()
 
     def _make_room(self, n: int) -> None:
         """See to it that a walk may have n tokens."""
@@ -241,43 +290,48 @@ class CpuExecutor:
             low = Lowering(self.plan, self.n_threads, 2 ** (n - 1).bit_length())
             self._room = Room(low, zeros((low.arena.size,), np.uint8))
 
-    def _walk(
-        self, state: CpuState, tokens: Array, position: int, n_outputs: int, hidden: bool
-    ) -> Array:
-        """(n_outputs, width): logits, or hidden vectors, until the next walk."""
-        n, room, began = len(tokens), state.room, time.perf_counter()
+    def _walk(self, kind: Kind, pieces: list[Piece]) -> None:
+        """Evaluate `pieces`, row after row, and keep their outputs."""
+        room, began = self._room, time.perf_counter()
+        tokens = np.concatenate([p.part.tokens[p.start : p.start + p.n] for p in pieces])
+        positions = np.concatenate([np.arange(p.position, p.position + p.n) for p in pieces])
+        n, n_outputs = len(tokens), sum(len(p.kept) for p in pieces)
         for op, where in room.low.embeds:
-            rows = np.arange(position, position + n) if op.by_position else tokens
+            rows = positions if op.by_position else tokens
             room.view(where, n, op.out.width)[:] = op.weight.decode_rows(rows)
-        positions = np.arange(position, position + n, dtype=np.float64)[:, None]
         for rope, where in room.low.angles.values():
             half = len(rope.frequencies)
-            turned = positions * rope.frequencies
+            turned = positions[:, None] * rope.frequencies
             angles = room.view(where, n, 2 * half)
             angles[:, :half] = np.cos(turned) * rope.magnitude
             angles[:, half:] = np.sin(turned) * rope.magnitude
-        table = self._table_of(state, room.low.operands.runs(n), hidden)
+        table = self._table_of(kind, len(pieces))
+        table.set(
+            [p.state.addresses for p in pieces],
+            [(p.n, len(p.kept), p.position) for p in pieces],
+        )
         timed: AbstractContextManager[Array | None] = nullcontext()
         if self._timings is not None:
-            timed = self._timings.walk(table.steps, n, n_outputs, state.kv, began)
+            phase = "decode" if n == len(pieces) else "prefill"
+            timed = self._timings.walk(phase, table.steps, n, n_outputs, kind.kv, began)
         with timed as cycles:
             for begin, end, shown in stops(self.plan, table.steps, self.hooks):
                 if begin < end:
-                    self.pool.run(
-                        table.rows[begin:end],
-                        tokens=n,
-                        outputs=n_outputs,
-                        position=position,
-                        cycles=None if cycles is None else cycles[begin:],
-                    )
+                    rest = None if cycles is None else cycles[begin:]
+                    self.pool.run(table.rows[begin:end], tokens=n, outputs=n_outputs, cycles=rest)
                 for tensor in shown:
-                    at = np.arange(position, position + n)
-                    at = at[n - n_outputs :] if tensor.outputs_only else at
+                    at = positions.copy()
+                    if tensor.outputs_only:
+                        ends = [(p.position + p.n, len(p.kept)) for p in pieces]
+                        at = np.concatenate([np.arange(end - kept, end) for end, kept in ends])
                     if len(at):
                         self.hooks[tensor.name](room.values(tensor, len(at)), at)
-        made = self.plan.hidden if hidden else self.plan.logits
-        place = room.low.hidden if hidden else room.low.place_of(made)
-        return room.view(place, n_outputs, made.width)
+        made = self.plan.hidden if kind.hidden else self.plan.logits
+        place = room.low.hidden if kind.hidden else room.low.place_of(made)
+        found = room.view(place, n_outputs, made.width)
+        for piece in pieces:
+            piece.kept[:] = found[: len(piece.kept)]
+            found = found[len(piece.kept) :]
 
     @contextmanager
     def timings(self) -> Iterator[Timings]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from math import prod
+from dataclasses import InitVar, dataclass, field, replace
 from typing import ClassVar, Literal, Protocol, get_args
 
 import numpy as np
 
+from vatra.engine.kernels.layout import PAGE as PAGE
 from vatra.engine.kernels.layout import first_read
+from vatra.engine.pages import OutOfPages as OutOfPages
+from vatra.engine.pages import Pages, PageTable, Shape, zeros
 from vatra.errors import OutOfMemory, UsageError
 from vatra.models.plan import KVCache, Plan
 
@@ -23,7 +25,6 @@ Hook = Callable[[Array, Array], None]
 MOST_MARKS = 4  # of one state
 BROKEN = -1  # the `length` of a state whose run was interrupted
 ALL = 2**62  # positions
-_CACHE_LINE = 64  # bytes
 KV_TYPES = get_args(KVType)
 # q8_0 and q4_0, whose 32 values share a scale, are rounded when stored, and kept as they then are
 _DTYPES: dict[KVType, type[np.floating]] = {
@@ -56,21 +57,29 @@ class Saved:
 class State:
     """What is kept of one sequence of up to `n_ctx` tokens. Only its own executor can run it.
 
-    `keys[i]` is (n_head_kv, n_ctx, key_dim) and `values[i]` (n_head_kv, n_ctx, own_value_dim) for
-    the plan's i-th cache; other executors keep them in an order of their own, and no more positions
-    than `capacities[i]`. A run at a position overwrites from there on: truncating is running again
-    from an earlier position, as far as `rewind` can go back. `memories[i]` is what the plan's i-th
-    recurrent op has made of all `length` tokens: a run goes on from there, or from where `rewind`
-    has gone back to. What is held is of the executor's `edition` at that time: with another one a
-    run begins at 0, and goes on as far as that and the next have come.
+    `keys[i]` and `values[i]` are pages for the plan's i-th cache: here (n_pages, n_head_kv, PAGE,
+    key_dim or own_value_dim), while other executors keep them in an order of their own, and of no
+    more positions than `capacities[i]`. `tables[i]` says which pages those of this state are: of a
+    `pool` that many states share, taken as it grows and given back when it is closed or dropped, or
+    else of its own. `shared` pages, its first, are not written.
+
+    A run at a position overwrites from there on: truncating is running again from an earlier
+    position, as far as `rewind` can go back. `memories[i]` is what the plan's i-th recurrent op has
+    made of all `length` tokens: a run goes on from there, or from where `rewind` has gone back to.
+
+    What is held is of the executor's `edition` at that time: with another one a run begins at 0,
+    and goes on as far as that and the next have come.
     """
 
-    LAYOUT: ClassVar[str] = "plain 1"  # to be changed with the order that values lie in
-    TOGETHER: ClassVar[int] = 1  # positions in a step of axis 1 of `keys` and `values`
+    LAYOUT: ClassVar[str] = "plain 2"  # to be changed with the order that values lie in
 
     executor: Executor
     n_ctx: int
     kv: KVType
+    pool: Pages | None = None
+    shared: InitVar[Sequence[int]] = ()
+    capacities: list[int] = field(init=False)
+    tables: list[PageTable] = field(init=False)
     keys: list[Array] = field(init=False)
     values: list[Array] = field(init=False)
     memories: list[Array] = field(init=False)
@@ -78,14 +87,14 @@ class State:
     reached: int = field(default=0, init=False)  # the end of the longest text since it was empty
     edition: tuple[object, ...] = field(default=(), init=False)
     _current: int = field(default=ALL, init=False)  # positions that are surely of that edition
+    closed: bool = field(default=False, init=False)
     _marks: dict[int, list[Array]] = field(default_factory=dict, init=False, repr=False)
     _passing: dict[int, list[Array]] = field(default_factory=dict, init=False, repr=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, shared: Sequence[int]) -> None:
         if self.n_ctx < 1:
             raise UsageError(f"a context of {self.n_ctx} tokens is not possible, wanted at least 1")
-        if self.kv not in KV_TYPES:
-            raise UsageError(f"KV type {self.kv!r} is not known, wanted {' or '.join(KV_TYPES)}")
+        _check_kv(self.kv)
         most = self.executor.plan.n_positions
         if most is not None and self.n_ctx > most:
             raise UsageError(
@@ -93,38 +102,97 @@ class State:
                 f"{most} positions, and knows no others"
             )
         caches = self.executor.plan.caches
-        self.capacities = [self.capacity(cache, self.n_ctx) for cache in caches]
         try:
-            self.allocate()
+            if self.pool is None:
+                self._allocate(caches)
+            else:
+                self._share(caches, self.pool, shared)
             self.memories = [zeros(m.shape, np.float32) for m in self.executor.plan.memories]
-        except (MemoryError, OverflowError, ValueError) as error:
+        except (MemoryError, OverflowError, ValueError, OutOfMemory) as error:
             needed = self.kv_bytes(caches, self.kv, self.n_ctx)
             raise OutOfMemory(
                 f"a context of {self.n_ctx} tokens needs {needed / 2**20:.0f} MiB of KV cache, "
                 "which this machine cannot give; ask for a shorter context"
             ) from error
 
-    def allocate(self) -> None:
-        """Make `keys` and `values`."""
-        dtype, caches = _DTYPES[self.kv], self.executor.plan.caches
-        self.keys = [zeros((c.n_head_kv, self.n_ctx, c.key_dim), dtype) for c in caches]
-        self.values = [zeros((c.n_head_kv, self.n_ctx, c.own_value_dim), dtype) for c in caches]
+    def _allocate(self, caches: list[KVCache]) -> None:
+        """Have pages of its own: those of caches that keep as many positions in one table."""
+        self.capacities = [self.capacity(cache, self.n_ctx) for cache in caches]
+        made = dict[int, PageTable]()
+        for n in self.capacities:
+            if n not in made:
+                alike = [c for c, own in zip(caches, self.capacities, strict=True) if own == n]
+                shapes = [self.page_shape(cache, self.kv) for cache in alike]
+                made[n] = PageTable(Pages(shapes, -(-n // PAGE)), self.n_ctx, n)
+                made[n].make_room(0, self.n_ctx)
+        self.tables = [made[n] for n in self.capacities]
+        sides = {n: (iter(table.pages.keys), iter(table.pages.values)) for n, table in made.items()}
+        self.keys = [next(sides[n][0]) for n in self.capacities]
+        self.values = [next(sides[n][1]) for n in self.capacities]
+
+    def _share(self, caches: list[KVCache], pages: Pages, shared: Sequence[int]) -> None:
+        """Take pages of `pages`, where every cache keeps all positions."""
+        if pages.shapes != [self.page_shape(cache, self.kv) for cache in caches]:
+            raise UsageError("these pages are of another model, executor or KV type")
+        if shared and not self._may_share:
+            raise UsageError("this model keeps more of a text than pages: it can share none")
+        if len(shared) * PAGE > self.n_ctx:
+            raise UsageError(f"{len(shared)} shared pages do not fit a context of {self.n_ctx}")
+        self.capacities = [self.n_ctx] * len(caches)
+        self.tables = [PageTable(pages, self.n_ctx, self.n_ctx, shared)] * len(caches)
+        self.keys, self.values = pages.keys, pages.values
+        self.length = self.reached = len(shared) * PAGE
+        self.edition = self.executor.edition if shared else ()
+
+    @property
+    def _may_share(self) -> bool:
+        """Whether pages are all that is kept of earlier tokens, whatever comes later."""
+        plan = self.executor.plan
+        return plan.causal and not plan.memories
+
+    @staticmethod
+    def page_shape(cache: KVCache, kv: KVType) -> Shape:
+        """What one page has of `cache`."""
+        heads, dtype = cache.n_head_kv, _DTYPES[kv]
+        return Shape((heads, PAGE, cache.key_dim), (heads, PAGE, cache.own_value_dim), dtype)
 
     @staticmethod
     def capacity(cache: KVCache, n_ctx: int) -> int:
         """Positions of a context that `cache` keeps at once."""
         return n_ctx
 
-    @staticmethod
-    def bytes_per_token(cache: KVCache, kv: KVType) -> int:
+    @classmethod
+    def bytes_per_token(cls, cache: KVCache, kv: KVType) -> int:
         """Memory that one position of `cache` takes."""
-        values = cache.n_head_kv * (cache.key_dim + cache.own_value_dim)
-        return values * np.dtype(_DTYPES[kv]).itemsize
+        return cls.page_shape(cache, kv).nbytes // PAGE
 
     @classmethod
     def kv_bytes(cls, caches: list[KVCache], kv: KVType, n_ctx: int) -> int:
         """Memory that `caches` take for a context of `n_ctx` tokens."""
         return sum(cls.capacity(c, n_ctx) * cls.bytes_per_token(c, kv) for c in caches)
+
+    @classmethod
+    def new_pages(cls, plan: Plan, n_tokens: int, kv: KVType) -> Pages:
+        """Pages for at least `n_tokens` of states that share them; raises OutOfMemory."""
+        _check_kv(kv)
+        if n_tokens < 1:
+            raise UsageError(f"pages for {n_tokens} tokens are not possible, wanted at least 1")
+        return Pages([cls.page_shape(cache, kv) for cache in plan.caches], -(-n_tokens // PAGE))
+
+    def pages(self, n_tokens: int) -> tuple[int, ...]:
+        """The pages that hold the first n_tokens // PAGE * PAGE tokens, for others to begin with.
+
+        None if the state has its own pages, or keeps more of a text than these.
+        """
+        if self.pool is None or not self._may_share or not self.tables:
+            return ()
+        return tuple(self.tables[0].ids[: min(n_tokens, self.reached) // PAGE].tolist())
+
+    def close(self) -> None:
+        """Give the pages back; the state cannot be run again."""
+        self.closed = True
+        for table in self.tables:
+            table.close()
 
     def mark(self, passing: bool = False) -> None:
         """Keep the memories as they are now, so that `rewind` can come back here; costs a copy.
@@ -179,6 +247,12 @@ class State:
         """Whether all before `position` was read by an executor of that edition."""
         return position == 0 or (self.edition == edition and position <= self._current)
 
+    def make_room(self, position: int, n_tokens: int) -> None:
+        """Have pages for a run that nobody else holds; raises OutOfPages, and nothing is lost."""
+        if self.pool is not None and n_tokens:
+            for table in self.tables[:1]:
+                table.make_room(position, position + n_tokens)
+
     @contextmanager
     def running(self, position: int, n_tokens: int) -> Iterator[None]:
         """Around a run: what it leaves when it is interrupted is no state to go on from."""
@@ -199,16 +273,21 @@ class State:
 
     def saved(self) -> Saved:
         """A copy of all that is held, to `restore`."""
-        arrays = [a.copy() for a in self._arrays]
+        arrays = [a.copy() for a in self.parts(self.reached)]
         marks, read = dict(self._marks), (self.edition, self._current)
         return Saved(arrays, self.n_ctx, self.length, self.reached, marks, *read)
 
     def restore(self, saved: Saved) -> None:
         """Hold what `saved` has; UsageError if that is of another shape."""
-        shapes = [[(a.shape, a.dtype) for a in arrays] for arrays in (self._arrays, saved.arrays)]
-        if shapes[0] != shapes[1] or saved.n_ctx != self.n_ctx:
+        fits = saved.n_ctx == self.n_ctx
+        if fits:
+            self.make_room(0, saved.reached)
+            parts = self._parts(saved.reached, saved.reached)
+            shapes = [[(a.shape, a.dtype) for a in arrays] for arrays in (parts, saved.arrays)]
+            fits = shapes[0] == shapes[1]
+        if not fits:
             raise UsageError("this state is of another model, or of a context of another length")
-        for mine, kept in zip(self._arrays, saved.arrays, strict=True):
+        for mine, kept in zip(parts, saved.arrays, strict=True):
             mine[...] = kept
         self.length, self.reached, self._marks = saved.length, saved.reached, dict(saved.marks)
         self.edition, self._current = saved.edition, saved.current
@@ -218,11 +297,14 @@ class State:
 
         Of caches that keep fewer positions than were reached it is all of their memory.
         """
-        found, steps = list(self.memories), -(-n_tokens // self.TOGETHER)
+        return self._parts(n_tokens, self.reached)
+
+    def _parts(self, n_tokens: int, reached: int) -> list[Array]:
+        found = list(self.memories)
         for side in (self.keys, self.values):
-            for array, capacity in zip(side, self.capacities, strict=True):
-                used = steps if self.reached <= capacity else array.shape[1]
-                found += [head[:used] for head in array]
+            for array, table, n in zip(side, self.tables, self.capacities, strict=True):
+                used = -(-(n_tokens if reached <= n else n) // PAGE)
+                found += [array[page] for page in table.ids[:used]]
         return found
 
     @property
@@ -235,20 +317,31 @@ class State:
         self._marks, self._passing = marks
 
     @property
-    def _arrays(self) -> list[Array]:
-        return [*self.keys, *self.values, *self.memories]
-
-    @property
     def nbytes(self) -> int:
-        return sum(a.nbytes for a in self._arrays)
+        tables = {id(table): table for table in self.tables}.values()
+        held = sum(len(table) * table.pages.page_bytes for table in tables)
+        return held + sum(memory.nbytes for memory in self.memories)
 
 
-def zeros(shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
-    """Zeros that begin a cache line: else every vector of 16 float32 lies across two."""
-    n_bytes = prod(shape) * np.dtype(dtype).itemsize
-    memory = np.zeros(n_bytes + _CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % _CACHE_LINE
-    return memory[start : start + n_bytes].view(dtype).reshape(shape)
+def _check_kv(kv: str) -> None:
+    if kv not in KV_TYPES:
+        raise UsageError(f"KV type {kv!r} is not known, wanted {' or '.join(KV_TYPES)}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one sequence has in a batch: see `Executor.run`.
+
+    `piece` is of how many tokens the run would be that these are cut from, up to
+    `lowering.steps.MAX_TOKENS`, and 0 if they are all of it. It decides which kernels are chosen,
+    so that a token's bits depend neither on the cut nor on what is run beside it.
+    """
+
+    state: State
+    tokens: Array  # int32 (n,)
+    position: int
+    outputs: Outputs = "last"
+    piece: int = 0
 
 
 class Executor(Protocol):
@@ -275,8 +368,22 @@ class Executor(Protocol):
         """Bytes of memory that the weights of `plan` will take, as this executor keeps them."""
         ...
 
-    def new_state(self, n_ctx: int, kv: KVType = "f16") -> State:
-        """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs."""
+    def new_pages(self, n_tokens: int, kv: KVType = "f16") -> Pages:
+        """Memory of at least `n_tokens` for many states together; raises OutOfMemory."""
+        ...
+
+    def new_state(
+        self,
+        n_ctx: int,
+        kv: KVType = "f16",
+        pages: Pages | None = None,
+        shared: Sequence[int] = (),
+    ) -> State:
+        """An empty sequence of up to `n_ctx` tokens; raises OutOfMemory with the size it needs.
+
+        With `pages` its memory is taken of these as it grows, see `State`, and it begins with the
+        tokens that whole `shared` pages of them hold.
+        """
         ...
 
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
@@ -285,9 +392,30 @@ class Executor(Protocol):
         Returns float32 logits: (n, n_vocab) for "all", (1, n_vocab) for "last", (0, n_vocab) for
         "none"; of a plan that embeds, vectors (n_embd,) instead, as for "hidden" of any plan: (n,
         n_embd), see `Plan.hidden`. Raises UsageError where tokens or positions are out of range, or
-        where the state can not go on from `position` (see `State.rewind`).
+        where the state can not go on from `position` (see `State.rewind`), OutOfPages where there
+        are none for these tokens.
         """
         ...
+
+    def run_batch(self, parts: Sequence[Part]) -> list[Array]:
+        """What `run` of each part would return, with the same bits; each of another state.
+
+        Nothing is run if any part would raise UsageError or OutOfPages.
+        """
+        ...
+
+
+def prepared(executor: Executor, parts: Sequence[Part]) -> list[Part]:
+    """`parts` with `checked` tokens and pages for all, each of another state; raises UsageError."""
+    if len({id(part.state) for part in parts}) < len(parts):
+        raise UsageError("two parts of a batch are of the same state")
+    found = []
+    for part in parts:
+        tokens = checked(executor, part.state, part.tokens, part.position, part.outputs)
+        found.append(replace(part, tokens=tokens))
+    for part in found:
+        part.state.make_room(part.position, len(part.tokens))
+    return found
 
 
 def checked(
@@ -296,6 +424,8 @@ def checked(
     """`tokens` as contiguous int32 (n,), proven to fit executor and state; raises UsageError."""
     if state.executor is not executor:
         raise UsageError("this state belongs to another executor")
+    if state.closed:
+        raise UsageError("this state is closed")
     n_vocab = executor.plan.n_vocab
     tokens = np.asarray(tokens)
     if tokens.ndim != 1 or not (tokens.size == 0 or np.issubdtype(tokens.dtype, np.integer)):

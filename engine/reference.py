@@ -8,15 +8,16 @@ rounds it, to the same values, and so are the queries; every one keeps all posit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from math import pi, sqrt
 from typing import ClassVar
 
 import numpy as np
 
-from vatra.engine.executor import Hook, KVType, Outputs, State, checked
-from vatra.engine.kernels.layout import LEAST_PEAK, PART
+from vatra.engine.executor import Hook, KVType, Outputs, Part, State, prepared
+from vatra.engine.kernels.layout import LEAST_PEAK, PAGE, PART
+from vatra.engine.pages import Pages
 from vatra.errors import UsageError
 from vatra.models import plan as ops
 from vatra.models.plan import Op, Plan, Tensor
@@ -58,9 +59,19 @@ class ReferenceExecutor:
         decoded = _decoded_bytes(plan)
         return sum(w.nbytes for w in plan.weights()) + (decoded if decoded < CACHE_BYTES else 0)
 
-    def new_state(self, n_ctx: int, kv: KVType = "f16") -> State:
+    def new_pages(self, n_tokens: int, kv: KVType = "f16") -> Pages:
+        """See `Executor.new_pages`."""
+        return State.new_pages(self.plan, n_tokens, kv)
+
+    def new_state(
+        self,
+        n_ctx: int,
+        kv: KVType = "f16",
+        pages: Pages | None = None,
+        shared: Sequence[int] = (),
+    ) -> State:
         """See `Executor.new_state`."""
-        return State(self, n_ctx, kv)
+        return State(self, n_ctx, kv, pages, shared)
 
     def follow(self, plan: Plan) -> None:
         """See `Executor.follow`."""
@@ -71,8 +82,17 @@ class ReferenceExecutor:
 
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
         """See `Executor.run`; raises UsageError for a hook on a tensor that the plan lacks."""
-        tokens = checked(self, state, tokens, position, outputs)
+        return self.run_batch([Part(state, tokens, position, outputs)])[0]
+
+    def run_batch(self, parts: Sequence[Part]) -> list[Array]:
+        """See `Executor.run_batch`: one after the other."""
         self._check_hooks()
+        return [
+            self._run(part.state, part.tokens, part.position, part.outputs)
+            for part in prepared(self, parts)
+        ]
+
+    def _run(self, state: State, tokens: Array, position: int, outputs: Outputs) -> Array:
         call = _Run(self, state, tokens, position, outputs)
         nothing = np.empty((0, self.plan.logits.width), np.float32)
         if tokens.size == 0:
@@ -195,17 +215,26 @@ def _position_scale(run: _Run, op: ops.PositionScale) -> tuple[Array]:
     return (x * factor.astype(np.float32).reshape(-1, *(1,) * (x.ndim - 1)),)
 
 
+def _keep(run: _Run, i: int, side: Array, values: Array) -> None:
+    """Write `values` (n, n_head_kv, dim) of this run into the pages of the i-th cache."""
+    pages = run.state.tables[i].ids[run.positions // PAGE]
+    side[pages, :, run.positions % PAGE] = values
+
+
+def _kept(run: _Run, i: int, side: Array) -> Array:
+    """(n_head_kv, end, dim): what pages of the i-th cache hold up to the end of this run."""
+    end = run.positions[-1] + 1
+    pages = side[run.state.tables[i].ids[: -(-end // PAGE)]].swapaxes(0, 1)
+    return pages.reshape(len(pages), pages.shape[1] * PAGE, side.shape[-1])[:, :end]
+
+
 def _attention(run: _Run, op: ops.Attention) -> tuple[Array]:
     q = run.values[op.q].swapaxes(0, 1)  # (heads, n, dim)
-    i, start, end = (
-        run.executor.plan.caches.index(op.cache),
-        run.positions[0],
-        run.positions[-1] + 1,
-    )
-    keys, values = run.state.keys[i][:, :end], run.state.values[i][:, :end]
-    for side, new in ((keys, op.k), (values, op.v)):
+    i, end = run.executor.plan.caches.index(op.cache), run.positions[-1] + 1
+    for side, new in ((run.state.keys[i], op.k), (run.state.values[i], op.v)):
         if new is not None:
-            side[:, start:] = rounded(run.values[new].swapaxes(0, 1), run.state.kv)
+            _keep(run, i, side, rounded(run.values[new], run.state.kv))
+    keys, values = (_kept(run, i, side[i]) for side in (run.state.keys, run.state.values))
     if op.cache.in_keys:
         values = keys[..., : op.cache.value_dim]
     n_head, n, n_kv = len(q), len(run.positions), len(keys)
@@ -253,12 +282,9 @@ def _left_out(run: _Run, op: ops.SparseAttention, end: int) -> Array:
 
 def _scores_of_all(run: _Run, op: ops.TopPositions | ops.TopBlocks) -> Array:
     """float32 (n, n_head, end): q k^T of every position in the cache, once k is there as well."""
-    q, k = run.values[op.q], run.values[op.k].swapaxes(0, 1)
-    i = run.executor.plan.caches.index(op.cache)
-    start, end = run.positions[0], run.positions[-1] + 1
-    keys = run.state.keys[i][:, :end]
-    keys[:, start:] = rounded(k, run.state.kv)
-    scores: Array = q @ keys[0].astype(np.float32).T
+    q, i = run.values[op.q], run.executor.plan.caches.index(op.cache)
+    _keep(run, i, run.state.keys[i], rounded(run.values[op.k], run.state.kv))
+    scores: Array = q @ _kept(run, i, run.state.keys[i])[0].astype(np.float32).T
     return scores
 
 

@@ -210,8 +210,9 @@ def _head(model: Model, timeline: Timeline, extra: dict[str, Any]) -> dict[str, 
 
 
 def _arrays(state: State) -> list[list[Any]]:
-    """Type and shape of all keys, values and memories."""
-    return [[a.dtype.str, *a.shape] for a in (*state.keys, *state.values, *state.memories)]
+    """Type and shape of a page of all keys and values, and of the memories; positions kept."""
+    arrays = [*(a[0] for a in (*state.keys, *state.values)), *state.memories]
+    return [state.capacities, *([a.dtype.str, *a.shape] for a in arrays)]
 
 
 def _parts(timeline: Timeline) -> Iterator[Array]:

@@ -62,10 +62,10 @@ class Timings:
 
     @contextmanager
     def walk(
-        self, steps: list[Step], tokens: int, outputs: int, kv: str, began: float
+        self, phase: str, steps: list[Step], tokens: int, outputs: int, kv: str, began: float
     ) -> Iterator[Array]:
         """Around a run of the threads, which must fill the array; `began` is the time before it."""
-        key = ("decode" if tokens == 1 else "prefill", id(steps), kv)
+        key = (phase, id(steps), kv)
         if key not in self._walks:
             n = len(steps)
             self._walks[key] = Walks(steps, np.zeros(n, np.int64), np.zeros(n + 1, np.int64))

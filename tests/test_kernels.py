@@ -1128,7 +1128,20 @@ def value_cache(kind: str, x: Array) -> Array:
 
 def context(end: int, *more: int) -> int:
     """Positions of a cache that holds `end` of them."""
-    return -(-end // layout.STEP) * layout.STEP + sum(more)
+    return -(-end // layout.PAGE) * layout.PAGE + sum(more)
+
+
+def shuffled(n_ctx: int) -> Array:
+    """Where the pages of a sequence lie."""
+    return np.random.default_rng(n_ctx).permutation(n_ctx // layout.PAGE).astype(np.int64)
+
+
+def in_pages(cache: Array, pages: Array) -> Array:
+    """A cache (heads, groups, ...) cut into pages, and these laid as `pages` says."""
+    cut = cache.reshape(len(cache), len(pages), -1, *cache.shape[2:]).swapaxes(0, 1)
+    laid = np.empty_like(cut, order="C")
+    laid[pages] = cut
+    return laid
 
 
 def dimensions(rng: Rng) -> tuple[int, int]:
@@ -1140,27 +1153,29 @@ def dimensions(rng: Rng) -> tuple[int, int]:
 def store(rng: Rng, b: Buffers, kind: str) -> Case:
     n, n_head, (key_dim, value_dim) = size(rng, 20), size(rng, 3), dimensions(rng)
     position = pick(rng, 0, 0, int(rng.integers(0, 120)), 63, 64)
-    n_ctx = context(position + n, pick(rng, 0, layout.STEP))
+    n_ctx = context(position + n, pick(rng, 0, layout.PAGE))
     k, v = (
         b.activations(normal(rng, n, n_head, key_dim)),
         b.activations(normal(rng, n, n_head, value_dim)),
     )
     before_k = normal(rng, n_head, n_ctx, key_dim)
     before_v = normal(rng, n_head, n_ctx, value_dim)
-    keys, values = b.put(key_cache(kind, before_k)), b.put(value_cache(kind, before_v))
+    pages = b.put(shuffled(n_ctx))
+    keys = b.put(in_pages(key_cache(kind, before_k), pages))
+    values = b.put(in_pages(value_cache(kind, before_v), pages))
     partials = b.put(np.full(64 * n_head, GUARD, np.uint8))
 
     def check() -> None:
         after_k, after_v = before_k.copy(), before_v.copy()
         after_k[:, position : position + n] = k.swapaxes(0, 1)
         after_v[:, position : position + n] = v.swapaxes(0, 1)
-        same(keys, key_cache(kind, after_k))
-        same(values, value_cache(kind, after_v))
+        same(keys, in_pages(key_cache(kind, after_k), pages))
+        same(values, in_pages(value_cache(kind, after_v), pages))
         assert not partials.view(np.int64)[::8].any()
 
     arguments = {
         "k": at(k), "v": at(v), "keys": at(keys), "values": at(values), "partials": at(partials),
-        "n_head": n_head, "key_dim": key_dim, "value_dim": value_dim, "capacity": n_ctx,
+        "n_head": n_head, "key_dim": key_dim, "value_dim": value_dim, "pages": at(pages),
     }  # fmt: skip
     kernel = f"attention:store,{kind}"
     return Case(kernel, arguments, [keys, values], check, n, 0, position)
@@ -1258,12 +1273,14 @@ def attend(
     if end > SPAN:  # what fits the buffers
         key_dim, value_dim = min(key_dim, 80), min(value_dim, 80)
     n_head, position = n_kv * group, end - n
-    n_ctx = context(end, pick(rng, 0, layout.STEP))
+    n_ctx = context(end, pick(rng, 0, layout.PAGE))
     scale = float(np.float32(key_dim**-0.5))
     stored_k, stored_v = (normal(rng, n_kv, n_ctx, dim) for dim in (key_dim, value_dim))
     stored_k[:, end:] = stored_v[:, end:] = np.nan  # what a truncated sequence left
     q = b.activations(normal(rng, n, n_head, key_dim) * np.float32(rng.choice([1, 5])))
-    keys, values = b.put(key_cache(kind, stored_k)), b.put(value_cache(kind, stored_v))
+    pages = b.put(shuffled(n_ctx))
+    keys = b.put(in_pages(key_cache(kind, stored_k), pages))
+    values = b.put(in_pages(value_cache(kind, stored_v), pages))
     by, out = bent(rng, b, n_head, end), b.results(n, n_head, value_dim)
     partials = b.put(empty_partials(n_head, n_kv, value_dim, n_ctx))
     if by_amx:
@@ -1289,7 +1306,7 @@ def attend(
         "q": at(q), "out": at(out), "keys": at(keys), "values": at(values),
         "scratch": at(scratch), "scratch_bytes": scratch_bytes,
         "n_head": n_head, "n_head_kv": n_kv, "key_dim": key_dim, "value_dim": value_dim,
-        "capacity": n_ctx, "scale": scale, **by.arguments,
+        "pages": at(pages), "scale": scale, **by.arguments,
     }  # fmt: skip
     if by_amx:
         return Case(f"amx_attention:{kind}", arguments, [out], check, n, 0, position)
@@ -1546,13 +1563,15 @@ def test_attention_by_steps_equals_all_at_once(
     q, k, v = normal(rng, n, n_head, dim), normal(rng, n, n_kv, dim), normal(rng, n, n_kv, dim)
     empty = np.zeros((n_kv, n_ctx, dim), np.float32)
     keys, values = key_cache(kind, empty), value_cache(kind, empty)
+    pages = shuffled(n_ctx)
+    keys, values = in_pages(keys, pages), in_pages(values, pages)
     partials = empty_partials(n_head, n_kv, dim, n_ctx)
     size = layout.attention_scratch(n_head // n_kv, dim, dim)
     scratch = np.zeros(size * 3, np.uint8)
     names = [f"attention:store,{kind}", f"attention:attend,{kind}"]
     kernels = jit.load(names)
     shape = {
-        "key_dim": dim, "value_dim": dim, "capacity": n_ctx,
+        "key_dim": dim, "value_dim": dim, "pages": at(pages),
         "keys": at(keys), "values": at(values), "partials": at(partials),
     }  # fmt: skip
 
@@ -1698,6 +1717,11 @@ def test_attention_shows_nan(which: str, kind: str) -> None:
         # a q8_0 block begins with its scale
         nan = np.array(np.nan, np.float32 if which == "q" or kind == "f32" else np.float16)
         place = found.arguments[{"q": "q", "k": "keys", "v": "values"}[which]]
+        if which != "q":
+            of = [found.arguments[name] for name in ("n_head_kv", "key_dim", "value_dim", "pages")]
+            sizes = layout.kv_bytes(kind, *of[1:3])
+            page = of[0] * layout.PAGE // ROWS * sizes["kv".index(which)]
+            place += page * ctypes.c_int64.from_address(of[3]).value
         ctypes.memmove(place, nan.tobytes(), nan.nbytes)
         run(found)
         assert np.isnan(found.results[0]).any()
@@ -1715,12 +1739,11 @@ def test_bytes_of_a_cache_do_not_hide_what_is_not_finite(bad: float, dim: int) -
     k, v = np.ones((2, 1, dim), np.float32)
     k[0, dim - 1] = v[0, dim - 1] = bad
     keys, values = (make("q8_0", np.zeros((1, 64, dim))) for make in (key_cache, value_cache))
-    partials = np.zeros(64, np.uint8)
+    partials, pages = np.zeros(64, np.uint8), np.zeros(1, np.int64)
     places = {"k": at(k), "v": at(v), "keys": at(keys), "values": at(values)}
     kernel = jit.load(["attention:store,q8_0"])["attention:store,q8_0"]
-    row = op_row(
-        kernel, partials=at(partials), n_head=1, key_dim=dim, value_dim=dim, capacity=64, **places
-    )
+    places |= {"partials": at(partials), "pages": at(pages)}
+    row = op_row(kernel, n_head=1, key_dim=dim, value_dim=dim, **places)
     pool(1).run(row[None], tokens=1)
     last = (dim - 1) // PART * (PART * ROWS + 2 * ROWS)
     for kept_bytes in (keys, values):

@@ -11,6 +11,7 @@ import pytest
 
 from vatra import models
 from vatra.engine.executor import Executor, State
+from vatra.engine.kernels.layout import PAGE
 from vatra.engine.reference import VERBS, ReferenceExecutor, rounded
 from vatra.errors import OutOfMemory, UsageError
 from vatra.formats import gguf
@@ -307,9 +308,10 @@ def test_bad_calls(
 
 def test_states(stories: Plan, plan_of: Callable[[str], Plan]) -> None:
     executor = ReferenceExecutor(stories)
-    state = executor.new_state(10)
-    needed = State.kv_bytes(stories.caches, "f16", 10)
-    assert state.nbytes == needed == 10 * 5 * 2 * 4 * 8 * 2
+    state = executor.new_state(PAGE)
+    needed = State.kv_bytes(stories.caches, "f16", PAGE)
+    assert state.nbytes == needed == PAGE * 5 * 2 * 4 * 8 * 2
+    assert executor.new_state(PAGE + 1).nbytes == 2 * needed
     with pytest.raises(UsageError, match="at least 1"):
         executor.new_state(0)
     with pytest.raises(UsageError, match="f16 or f32 or q8_0 or q4_0"):

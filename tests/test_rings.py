@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vatra.engine.cpu import CpuExecutor, padded
+from vatra.engine.cpu import CpuExecutor
 from vatra.engine.executor import KVType, State
 from vatra.engine.kernels import layout
 from vatra.engine.lowering.steps import MAX_TOKENS
@@ -27,6 +27,7 @@ from vatra.quant.tensor import QTensor
 Array = np.ndarray
 N_VOCAB, WIDTH, HEADS, KV_HEADS, DIM = 50, 64, 4, 2, 32
 WINDOW, CHUNK, BACK = 100, 64, 256
+PAGE = layout.PAGE
 RING = -(-(WINDOW + BACK + layout.AMX_SPAN) // 64) * 64
 N = 2 * RING + 256
 TOKENS = np.random.default_rng(3).integers(0, N_VOCAB, N).astype(np.int32)
@@ -95,7 +96,7 @@ def same(found: Iterator[Array], wanted: Iterator[Array]) -> None:
 def test_a_ring_gives_what_a_whole_cache_gives(chunk: int, threads: int, kv: KVType) -> None:
     executor = CpuExecutor(plan(), threads)
     ring, all_of_it = executor.new_state(N, kv), whole(executor, kv)
-    assert [k.shape[1] * 16 for k in ring.keys] == [N, RING, padded(CHUNK + BACK + 256)]
+    assert [len(k) * PAGE for k in ring.keys] == [N, RING, CHUNK + BACK + 256]
     same(read(executor, ring, 0, N, chunk), read(executor, all_of_it, 0, N, chunk))
 
 
@@ -178,7 +179,7 @@ def test_what_is_not_held_is_not_read() -> None:
     assert len(older) > 1
     for side in (state.keys, state.values):
         for position in older:
-            side[1][:, position % RING // 16] = np.nan
+            side[1][position % RING // PAGE, :, position % PAGE // 16] = np.nan
     same(read(executor, state, first, first + 5, 1), read(executor, wanted, first, first + 5, 1))
 
 
@@ -187,12 +188,12 @@ def test_memory_of_a_window() -> None:
     per_token = 2 * KV_HEADS * DIM * 2
     for n_ctx in (50, RING, 2**17):
         needed = requirements(plan(), CpuExecutor, n_ctx, "f16").kv_cache
-        chunk = min(n_ctx, padded(CHUNK + BACK + 256))
+        chunk = min(n_ctx, CHUNK + BACK + 256)
         assert needed == per_token * (n_ctx + min(n_ctx, window) + chunk)
         if n_ctx <= N:
             state = CpuExecutor(plan(), 1).new_state(n_ctx)
             assert sum(a.nbytes for a in (*state.keys, *state.values)) == per_token * sum(
-                padded(n) for n in (n_ctx, min(n_ctx, window), chunk)
+                -(-n // PAGE) * PAGE for n in (n_ctx, min(n_ctx, window), chunk)
             )
 
 
@@ -201,7 +202,7 @@ def test_a_run_fits_beside_what_it_reads(monkeypatch: pytest.MonkeyPatch) -> Non
     assert layout.BACK >= MAX_TOKENS
     for window in (1, 100, 128, 1024, 4096):
         capacity = layout.kv_capacity(2**20, window)
-        assert capacity % layout.STEP == 0
+        assert capacity % PAGE == 0
         for position in range(10_000, 10_300):
             end = position + MAX_TOKENS
             assert layout.first_read(position, window) >= end - capacity

@@ -24,7 +24,14 @@ from vatra.engine.kernels.attention import (
     first_seen,
     weighing,
 )
-from vatra.engine.kernels.kv_cache import LOAD, key_reader, measuring, turning, value_reader
+from vatra.engine.kernels.kv_cache import (
+    LOAD,
+    group_at,
+    key_reader,
+    measuring,
+    turning,
+    value_reader,
+)
 from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import (
     AMX_BLOCK,
@@ -202,7 +209,7 @@ def kernel(kind: str, of: str = "") -> Callable[..., None]:
     def attend_many(
         op, run, thread, n_threads,
         q: int, out: int, keys: int, values: int, scratch: int, scratch_bytes: int,
-        n_head: int, n_head_kv: int, key_dim: int, value_dim: int, capacity: int, scale: float,
+        n_head: int, n_head_kv: int, key_dim: int, value_dim: int, pages: int, scale: float,
         window: int, ahead: int, chunk: int, softcap: float, slopes: int, sinks: int,
         biases: int, far: int,
     ):  # fmt: skip
@@ -240,7 +247,7 @@ def kernel(kind: str, of: str = "") -> Callable[..., None]:
             for start in range(begin, stop, AMX_SPAN):
                 end = min(start + AMX_SPAN, stop)
                 for j in range(0, end - start, PART):
-                    at = kv_head * (capacity // ROWS) + (start + j) % capacity // ROWS
+                    at = group_at(pages, start + j, n_head_kv, kv_head)
                     from_k, to_k = keys + key_bytes * at, k + tiles * (j // ROWS)
                     convert_keys(from_k, key_dim, to_k)
                     convert_keys(from_k + key_bytes, key_dim, to_k + tiles)

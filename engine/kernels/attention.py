@@ -29,6 +29,7 @@ from vatra.engine.kernels.activations import tanh
 from vatra.engine.kernels.kv_cache import (
     LOAD,
     SIZE,
+    group_at,
     key_reader,
     measuring,
     storing,
@@ -457,7 +458,7 @@ def attending(kind: str, *, in_keys: bool) -> Callable[..., None]:
     def attend(
         op, run, thread, n_threads,
         q: int, out: int, keys: int, values: int, scratch: int, scratch_bytes: int, partials: int,
-        n_head: int, n_head_kv: int, key_dim: int, value_dim: int, capacity: int, scale: float,
+        n_head: int, n_head_kv: int, key_dim: int, value_dim: int, pages: int, scale: float,
         window: int, ahead: int, chunk: int, softcap: float, slopes: int, sinks: int,
         biases: int, far: int,
     ):  # fmt: skip
@@ -513,13 +514,15 @@ def attending(kind: str, *, in_keys: bool) -> Callable[..., None]:
                 end = position + min((last - 1) // group + 1 + ahead, n)
                 end = min(SPAN * (base + span + 1), end)
                 for start in range(max(SPAN * (base + span), begin), end, STEP):
-                    at = kv_head * (capacity // ROWS) + start % capacity // ROWS
+                    at = group_at(pages, start, n_head_kv, kv_head)
                     k, v = keys + key_bytes * at, values + value_bytes * at
                     if in_keys:
                         flatten(k, key_bytes, value_dim, value_bytes, flat)
                         v = flat
                     seen = position + 1 - start
-                    further = STEP // ROWS if start + STEP < end else 0
+                    further = 0
+                    if start + STEP < end:
+                        further = group_at(pages, start + STEP, n_head_kv, kv_head) - at
                     for tile in range(first, last, most):
                         some = min(most, last - tile)
                         if seen + (tile + some - 1) // group + ahead <= 0:

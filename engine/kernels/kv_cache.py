@@ -1,9 +1,9 @@
 """How keys and values lie in a KV cache: what stores them there, and what reads them as float32.
 
-A cache is a ring: position p takes the place of p % capacity, a multiple of the 64 keys that are
-handled at once. It holds 16 positions of a KV head at a time, in blocks of 32 dimensions. In f16
-and f32 a block of keys is transposed, [dimension][16], so that one vector holds the scores of 16
-positions; a block of values is [16][32], padded to 32 dimensions.
+A cache is pages of `layout.PAGE` positions, [page][KV head][group of 16 positions]; `pages` are the
+numbers of those that a sequence has, in order: those of a window come again and again. A group is
+blocks of 32 dimensions. In f16 and f32 a block of keys is transposed, [dimension][16], so that one
+vector holds the scores of 16 positions; a block of values is [16][32], padded to 32 dimensions.
 
 In q8_0 and q4_0 the 32 dimensions of a position share a scale, and each block begins with the 16
 halves of its positions. Keys follow as `unpack` wants 16 rows of weights, since they are multiplied
@@ -21,6 +21,7 @@ from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import (
     KV_BLOCKS,
     LEAST_PEAK,
+    PAGE,
     PART,
     ROWS,
     RUN_POSITION,
@@ -81,6 +82,13 @@ def measuring(kind: str) -> Callable[..., tuple[int, int]]:
     return sizes
 
 
+@inlined
+def group_at(pages, position, n_head, head):
+    """The number of the group of 16 that holds a position of a KV head."""
+    page = load_i64(pages + 8 * (position // PAGE))
+    return (page * n_head + head) * (PAGE // ROWS) + position % PAGE // ROWS
+
+
 # ---- storing ------------------------------------------------------------------------------------
 
 
@@ -92,7 +100,7 @@ def storing(kind: str) -> Callable[..., None]:
     def store(
         op, run, thread, n_threads,
         k: int, v: int, keys: int, values: int, partials: int,
-        n_head: int, key_dim: int, value_dim: int, capacity: int,
+        n_head: int, key_dim: int, value_dim: int, pages: int,
     ):  # fmt: skip
         n, position = load_i64(run + 8 * RUN_TOKENS), load_i64(run + 8 * RUN_POSITION)
         if thread == 0:
@@ -102,7 +110,7 @@ def storing(kind: str) -> Callable[..., None]:
         total = n * n_head
         for unit in range(total * thread // n_threads, total * (thread + 1) // n_threads):
             t, i = unit // n_head, unit % n_head
-            at = i * (capacity // ROWS) + (position + t) % capacity // ROWS
+            at = group_at(pages, position + t, n_head, i)
             lane = (position + t) % ROWS
             to, x = keys + key_bytes * at, k + 4 * unit * key_dim
             for d in range(0, key_dim, PART):

@@ -12,6 +12,7 @@ Array = np.ndarray
 RUN_TOKENS = 0  # tokens of this run
 RUN_OUTPUTS = 1  # the last so many of them are asked for logits
 RUN_POSITION = 2  # position of the first token
+RUN_SEQUENCE = 3  # words so far: what an op for one of several sequences has of its own
 RUN_ABORT = 3  # set by Python: stop soon
 RUN_LAST = 4  # set by thread 0: the number of the op after which all threads stop
 RUN_YIELD = 5  # address of the system's "let another thread run"
@@ -29,6 +30,7 @@ RUN_WORDS = 32
 OP_KERNEL = 0  # address of its machine code
 OP_BARRIER = 1  # 1 if the next op needs what this one or its neighbours wrote
 OP_COUNTER = 2  # next piece of work to hand out
+OP_RUN = 3  # address of the run block that it goes by instead, see RUN_SEQUENCE; or 0
 FIRST_ARGUMENT = 4
 OP_WORDS = 32
 
@@ -47,11 +49,12 @@ AMX_BLOCK = 32  # query rows of one KV head that it handles at once
 AMX_ROWS = 512  # query rows that share the conversion of a span, at the most
 
 STEP = 64  # keys that attention handles at once
-SPAN = 512  # keys whose softmax is summed up apart; a multiple of STEP
+PAGE = 64  # positions of a page of a KV cache: a multiple of STEP, as SPAN and AMX_SPAN are of it
+SPAN = 512  # keys whose softmax is summed up apart
 QUERIES = 8  # query rows of one KV head that it handles at once, at the most
 MOST_ROWS = 32  # query rows of a piece of work that goes through all keys
 FEW = 4  # tokens of a run whose spans are pieces of work of their own, at the most
-BACK = 1024  # positions that a sequence may go back in a ring: an answer and its thinking
+BACK = 1024  # positions that a sequence may go back in a window: an answer and its thinking
 # bytes of 32 dimensions of 16 positions in a KV cache
 KV_BLOCKS = {"f16": 1024, "f32": 2048, "q8_0": 544, "q4_0": 288, "turned": 2048}
 
@@ -138,7 +141,7 @@ def kv_capacity(n_ctx: int, window: int | None) -> int:
     """
     if window is None:
         return n_ctx
-    return min(n_ctx, -(-(window + BACK + AMX_SPAN) // STEP) * STEP)
+    return min(n_ctx, -(-(window + BACK + AMX_SPAN) // PAGE) * PAGE)
 
 
 def first_read(position: int, window: int) -> int:

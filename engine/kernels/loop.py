@@ -9,6 +9,7 @@ from numba import njit
 from vatra.engine.kernels.layout import (
     OP_BARRIER,
     OP_KERNEL,
+    OP_RUN,
     OP_WORDS,
     RUN_ABORT,
     RUN_ARRIVED,
@@ -64,7 +65,9 @@ def kernel() -> Callable[..., None]:
             if profile != 0:
                 store_i64(profile, cycles())
         for i in range(load_i64(run + 8 * RUN_N_OPS)):
-            call_kernel(load_i64(at + 8 * OP_KERNEL), at, run, thread, n_threads)
+            own = load_i64(at + 8 * OP_RUN)
+            block = own if own != 0 else run
+            call_kernel(load_i64(at + 8 * OP_KERNEL), at, block, thread, n_threads)
             if load_i64(at + 8 * OP_BARRIER) != 0:
                 # Thread 0 alone decides where to stop, before it arrives: all see the same number.
                 if thread == 0 and load_acquire(run + 8 * RUN_ABORT) != 0:

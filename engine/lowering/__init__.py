@@ -84,9 +84,13 @@ class Lowering:
         writes: dict[str, Tensor | Place],
         caches: dict[str, tuple[str, int]] | None = None,
         runs: Runs = Runs.ALL,
+        of_sequence: bool = False,
         **arguments: Any,
     ) -> None:
-        """Add a step; `reads` and `writes` are arguments that are tensors or places."""
+        """Add a step; `reads` and `writes` are arguments that are tensors or places.
+
+        Of those that want to know positions, or `caches`, each sequence has one: `of_sequence`.
+        """
 
         def places(of: dict[str, Tensor | Place]) -> dict[str, Place]:
             return {name: self._places[t] if isinstance(t, Tensor) else t for name, t in of.items()}
@@ -99,6 +103,8 @@ class Lowering:
                 list(read.values()),
                 list(written.values()),
                 caches or {},
+                {name: t for name, t in (reads | writes).items() if isinstance(t, Tensor)},
+                of_sequence,
                 runs,
                 self._op,
             )

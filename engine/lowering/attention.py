@@ -37,15 +37,17 @@ def attention(low: Lowering, op: Attention) -> None:
     (n_head, key_dim), n_head_kv, value_dim = op.q.shape, op.cache.n_head_kv, op.cache.value_dim
     # what belongs to a state, as places below the arena, so that `attend` waits for `store`
     memory, partials = Place(-1 - cache, 1), Place(-1 - n_caches, 1)
-    sides = {"keys": ("keys", cache), "values": ("values", cache), "partials": ("partials", 0)}
-    shape: dict[str, Any] = {"key_dim": key_dim, "value_dim": value_dim, "capacity": 0}
+    sides = {"keys": ("keys", cache), "values": ("values", cache), "pages": ("pages", cache)}
+    shared = {**sides, "partials": ("partials", 0)}
+    shape: dict[str, Any] = {"key_dim": key_dim, "value_dim": value_dim}
     if op.k is not None:
         new = {"k": op.k} if op.v is None else {"k": op.k, "v": op.v}
         low.step(
             "attention:store,{kv}",
             {**new},
             {"": memory, "partials": partials},
-            sides,
+            shared,
+            of_sequence=True,
             n_head=n_head_kv,
             **shape | {"value_dim": op.cache.own_value_dim} | ({} if op.v else {"v": 0}),
         )
@@ -72,7 +74,8 @@ def attention(low: Lowering, op: Attention) -> None:
         "attention:attend,{kv}" + in_keys,
         {"q": op.q, "": memory},
         {"out": op.out, "scratch": scratch, "partials": partials},
-        sides,
+        shared,
+        of_sequence=True,
         runs=Runs.FEW if many else Runs.ALL,
         scratch_bytes=scratch_bytes,
         **shape,
@@ -85,7 +88,8 @@ def attention(low: Lowering, op: Attention) -> None:
             "amx_attention:{kv}" + in_keys,
             {"q": op.q, "": memory},
             {"out": op.out, "scratch": scratch},
-            {side: sides[side] for side in ("keys", "values")},
+            sides,
+            of_sequence=True,
             runs=Runs.SOME | Runs.MANY,
             scratch_bytes=scratch_bytes,
             **shape,

@@ -93,6 +93,7 @@ def _through_tokens(
         {name: tensor for name, tensor in reads.items() if tensor is not None},
         {"out": op.out},
         {"memory": ("memories", i)},
+        of_sequence=True,
         rows=layout.RUN_TOKENS,
         **dict.fromkeys((name for name, t in reads.items() if t is None), cast(Any, 0)),
         **arguments,

@@ -42,6 +42,7 @@ def select_outputs(low: Lowering, op: ops.SelectOutputs) -> None:
         "elementwise:select_outputs",
         {"x": op.x},
         {"out": op.out},
+        of_sequence=True,
         width=op.x.width,
         tokens=layout.RUN_TOKENS,
         outputs=layout.RUN_OUTPUTS,

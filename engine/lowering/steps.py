@@ -32,6 +32,8 @@ class Step:
     reads: list[Place]
     writes: list[Place]
     caches: dict[str, tuple[str, int]] = field(default_factory=dict)  # argument -> (of state, i)
+    moves: dict[str, Tensor] = field(default_factory=dict)  # arguments that are rows of a sequence
+    of_sequence: bool = False  # whether it is for one sequence, of which there may be several
     runs: Runs = Runs.ALL
     op: Op | None = None  # of the plan, that it is a part of
 

@@ -75,6 +75,7 @@ def position_scale(low: Lowering, op: ops.PositionScale) -> None:
         "elementwise:position_scale",
         op.out,
         {"x": op.x},
+        of_sequence=True,
         every=op.every,
         offset=op.offset,
         slope=op.slope,
