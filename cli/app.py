@@ -24,6 +24,7 @@ from vatra.cli import (
     pull,
     rm,
     run,
+    serve,
     sessions,
     terminal,
     tokenize,
@@ -46,6 +47,7 @@ app = typer.Typer(
 for module in (
     run,
     chat,
+    serve,
     pull,
     list_,
     rm,

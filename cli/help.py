@@ -22,6 +22,12 @@ EXAMPLES = {
         "vatra chat -m model.gguf --ctx 8192 --temperature 0.3",
         "vatra chat -m model.gguf --session holidays",
     ),
+    "serve": (
+        "vatra serve --open",
+        "vatra serve -m model.gguf -m owner/repo:Q8_0 --ctx 8192",
+        "vatra serve --host 0.0.0.0 --api-key-file key.txt",
+        "vatra serve -m model.gguf --install",
+    ),
     "sessions": (
         "vatra sessions",
         "vatra sessions show holidays",

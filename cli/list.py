@@ -45,6 +45,11 @@ def command(
         terminal.note(f"{name}: {n_bytes} are there of a `vatra pull` that has not finished")
 
 
+def runs(entry: Entry) -> bool:
+    """True if nothing in a model's head speaks against it, however large it is."""
+    return not _row(entry, None).why_not
+
+
 @dataclass(frozen=True)
 class _Row:
     """What is told of a model."""

@@ -19,6 +19,8 @@ PACKAGES = {k.removeprefix("vatra."): v for k, v in CONFIG["package-dir"].items(
 FOLDERS = [name for name in PACKAGES if "." not in name]
 SCRIPTS = sorted(set((ROOT / "spark").rglob("*.py")) - {ROOT / "spark" / "__init__.py"})
 SOURCES = sorted({p for name in FOLDERS for p in (ROOT / name).rglob("*.py")} - set(SCRIPTS))
+SERVER = [*(ROOT / "server").rglob("*.py"), ROOT / "cli" / "serve.py"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
 DISTRIBUTION_OF = {"markdown_it": "markdown-it-py", "prompt_toolkit": "prompt-toolkit"}
 
 
@@ -49,7 +51,8 @@ def third_party(sources: list[Path]) -> set[str]:
 
 
 def declared(requirements: list[str]) -> set[str]:
-    return {normal(re.split(r"[<>=!~ \[;]", line)[0]) for line in requirements}
+    names = {normal(re.split(r"[<>=!~ \[;]", line)[0]) for line in requirements}
+    return names - {"vatra"}  # the extras that another one holds
 
 
 def normal(name: str) -> str:
@@ -85,23 +88,24 @@ def test_wrong_name_is_impossible(name: str) -> None:
 
 
 def test_dependencies_are_exactly_the_imports() -> None:
-    assert third_party(SOURCES) == declared(PROJECT["project"]["dependencies"])
+    extra = declared(EXTRAS["serve"])
+    assert third_party(SOURCES) - extra == declared(PROJECT["project"]["dependencies"])
 
 
-def test_what_training_needs_is_an_extra() -> None:
+@pytest.mark.parametrize(("extra", "sources"), [("spark", SCRIPTS), ("serve", SERVER)])
+def test_what_few_need_is_an_extra(extra: str, sources: list[Path]) -> None:
     runtime = declared(PROJECT["project"]["dependencies"])
-    extra = declared(PROJECT["project"]["optional-dependencies"]["spark"])
-    assert third_party(SCRIPTS) - runtime == extra
-    assert not extra & runtime
+    declared_there = declared(EXTRAS[extra])
+    assert third_party(sources) - runtime == declared_there
+    assert not declared_there & runtime
 
 
 def test_every_dependency_has_its_reason() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    extras = PROJECT["project"]["optional-dependencies"].values()
-    for line in [
-        *PROJECT["project"]["dependencies"],
-        *(line for extra in extras for line in extra),
-    ]:
+    lines = [*PROJECT["project"]["dependencies"], *(x for extra in EXTRAS.values() for x in extra)]
+    for line in lines:
+        if line.startswith("vatra["):
+            continue
         name = re.split(r"[<>=!~ \[;]", line)[0]
         assert re.search(rf"^- {name}: .+\.$", text, re.M), f"say in CONTRIBUTING.md why {name}"
 

@@ -1,0 +1,127 @@
+"""What went wrong, in the shape that clients of OpenAI's API read, or those of Ollama's."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from vatra.errors import OutOfMemory, UsageError, VatraError
+
+LOG = logging.getLogger("vatra.server")
+
+
+class Refused(UsageError):
+    """A request that is not answered: by which HTTP status, code and field of the request."""
+
+    def __init__(
+        self, message: str, status: int = 400, code: str | None = None, param: str | None = None
+    ) -> None:
+        self.status, self.code, self.param = status, code, param
+        super().__init__(message)
+
+
+class Stopping(VatraError):
+    """The server is being stopped, and ends what it does."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is being stopped")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as it is told to a client."""
+
+    message: str
+    status: int = 400
+    code: str | None = None
+    param: str | None = None
+    retry_after_s: float | None = None
+
+    @property
+    def type(self) -> str:
+        """OpenAI's name for errors of this status."""
+        names = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+        known = "invalid_request_error" if self.status < 500 else "server_error"
+        return names.get(self.status, known)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer's headers say beside it."""
+        found = {"connection": "close"} if self.status in (408, 413) else {}
+        if self.retry_after_s is not None:
+            found["retry-after"] = str(max(1, math.ceil(self.retry_after_s)))
+        if self.status == 401:
+            found["www-authenticate"] = "Bearer"
+        return found
+
+    def shape(self, path: str = "") -> dict[str, Any]:
+        """The JSON of the answer, as clients that ask at `path` expect it."""
+        if path.startswith("/api/"):
+            return {"error": self.message}
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+    def body(self, path: str = "") -> bytes:
+        """`shape` as bytes."""
+        return json.dumps(self.shape(path), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What a client is told of an exception; of a bug of ours no more than that it is one."""
+    from vatra.engine.session import ContextFull
+    from vatra.server.errors import Busy, Crashed, UnknownModel
+
+    text = str(error)
+    match error:
+        case Refused():
+            return Failure(text, error.status, error.code, error.param)
+        case Busy():
+            return Failure(text, 503, "server_busy", retry_after_s=error.retry_after)
+        case Stopping():
+            return Failure(text, 503, "server_stopping", retry_after_s=5)
+        case UnknownModel():
+            return Failure(text, 404, "model_not_found", "model")
+        case ContextFull():
+            # OpenAI's sentence: there are clients that know this error by its words alone.
+            what = f"This model's maximum context length is {error.n_ctx} tokens. However, your "
+            what += f"text has {error.n_tokens}: shorten it, or start the server with more (--ctx)"
+            return Failure(what, 400, "context_length_exceeded", "messages")
+        case UsageError():
+            return Failure(text, 400, "invalid_value", _named(text))
+        case OutOfMemory():
+            return Failure(text, 503, "out_of_memory")
+        case Crashed():
+            return Failure(text, 500, "model_crashed")
+        case VatraError():
+            return Failure(text, 500, "model_failed")
+        case MemoryError():
+            return Failure("not enough memory for this request", 503, "out_of_memory")
+    return Failure("a bug in vatra; the server's own log says where", 500, "internal_error")
+
+
+def noted(error: BaseException) -> Failure:
+    """`failure_of`, with a line in the log of what is the server's fault, and no values in it."""
+    failure = failure_of(error)
+    if failure.code == "internal_error":
+        at = traceback.extract_tb(error.__traceback__)[-1:]
+        where = "".join(f" in {frame.filename}, line {frame.lineno}" for frame in at)
+        LOG.error("a bug in vatra: %s%s", type(error).__name__, where)
+    elif failure.status == 500:
+        LOG.error("%s", failure.message)
+    return failure
+
+
+def _named(text: str) -> str | None:
+    """The field that an error of ours begins with: `temperature: got ...`."""
+    name, colon, _ = text.partition(":")
+    return name if colon and name.replace("_", "").isalnum() else None
