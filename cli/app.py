@@ -14,6 +14,7 @@ from typer.main import get_command
 
 import vatra
 from vatra.cli import (
+    batch,
     bench,
     chat,
     completion,
@@ -48,6 +49,7 @@ for module in (
     run,
     chat,
     serve,
+    batch,
     pull,
     list_,
     rm,

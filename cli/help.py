@@ -28,6 +28,11 @@ EXAMPLES = {
         "vatra serve --host 0.0.0.0 --api-key-file key.txt",
         "vatra serve -m model.gguf --install",
     ),
+    "batch": (
+        "vatra batch -m model.gguf prompts.jsonl answers.jsonl",
+        "vatra batch -m model.gguf -n 200 --parallel 4 in.jsonl out.jsonl",
+        "jq -c '{prompt: .text}' t.json | vatra batch -m model.gguf - - > out.jsonl",
+    ),
     "sessions": (
         "vatra sessions",
         "vatra sessions show holidays",

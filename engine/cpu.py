@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
@@ -31,6 +31,7 @@ from vatra.engine.table import Kind, Table, sides_of
 from vatra.engine.threads import Pool, op_row, thread_count
 from vatra.engine.timings import Timings, cycles_per_s
 from vatra.engine.weights import Memory, by_amx, place, placed_bytes, way
+from vatra.errors import UsageError
 from vatra.models.plan import (
     Attention,
     Embed,
@@ -45,6 +46,7 @@ from vatra.quant import FORMATS, by_name
 from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
+BITS = 64  # of a run that others may come between
 _FLOATS: dict[KVType, type[np.generic]] = {"f16": np.float16, "f32": np.float32}
 
 
@@ -119,6 +121,33 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Walk:
+    """Pieces of several sequences that the threads evaluate together."""
+
+    room: Room
+    kind: Kind
+    pieces: list[Piece]
+    table: Table
+    positions: Array  # int64 (n,) of the tokens
+
+    @property
+    def n(self) -> int:
+        """Tokens."""
+        return len(self.positions)
+
+    @property
+    def n_outputs(self) -> int:
+        """Tokens whose outputs are wanted."""
+        return sum(len(piece.kept) for piece in self.pieces)
+
+    @property
+    def output_positions(self) -> Array:
+        """int64 (n_outputs,): theirs."""
+        ends = [(piece.position + piece.n, len(piece.kept)) for piece in self.pieces]
+        return np.concatenate([np.arange(end - kept, end) for end, kept in ends])
+
+
+@dataclass(frozen=True, eq=False)
 class Room:
     """An arena for walks of so many tokens as `low` lays it out for."""
 
@@ -164,6 +193,8 @@ class CpuExecutor:
         self._weights = {weight: place(weight, self.pool, memory) for weight in _matrices(plan)}
         self._own = frozenset(self._weights)  # those of the file
         self._room = Room(low, zeros((low.arena.size,), np.uint8))
+        self._aside: Room | None = None  # for a run that others come between
+        self._latest = object()  # of those
 
     def follow(self, plan: Plan) -> None:
         """See `Executor.follow`; the weights that were placed at first stay."""
@@ -196,29 +227,29 @@ class CpuExecutor:
         state = CpuState(self, n_ctx, kv, pages, shared)
         with self.pool.lock:
             for runs in Runs:
-                self._table_of(Kind(runs, kv, False), 1)
+                self._table_of(Kind(runs, kv, False), 1, self._room)
         return state
 
-    def _table_of(self, kind: Kind, n_sequences: int) -> Table:
-        """The table for walks of a kind, of so many sequences."""
-        key, low = (kind, n_sequences), self._room.low
-        if key not in self._room.tables:
+    def _table_of(self, kind: Kind, n_sequences: int, room: Room) -> Table:
+        """The table for walks of a kind in a room, of so many sequences."""
+        key, low = (kind, n_sequences), room.low
+        if key not in room.tables:
             steps = steps_of(low.steps[: low.n_hidden] if kind.hidden else low.steps, kind.runs)
             names = [step.kernel.format(kv=kind.kv) for step in steps]
             loaded = jit.load(names)
             kernels = [loaded[name] for name in names]
-            rows = self._rows(steps, kernels)
-            self._room.tables[key] = Table(steps, kernels, rows, n_sequences, self.plan)
-        return self._room.tables[key]
+            rows = self._rows(steps, kernels, room)
+            room.tables[key] = Table(steps, kernels, rows, n_sequences, self.plan)
+        return room.tables[key]
 
-    def _rows(self, steps: list[Step], kernels: list[jit.Kernel]) -> Array:
+    def _rows(self, steps: list[Step], kernels: list[jit.Kernel], room: Room) -> Array:
         """int64 (n_steps, OP_WORDS): all but what is of a state."""
         rows = np.zeros((len(steps), OP_WORDS), np.int64)
         for i, (step, kernel) in enumerate(zip(steps, kernels, strict=True)):
             arguments: dict[str, Any] = dict.fromkeys(step.caches, 0)
             for name, value in step.arguments.items():
                 if isinstance(value, Place):
-                    value = self._room.address(value)
+                    value = room.address(value)
                 elif isinstance(value, QTensor):
                     value = self._weights[value].ctypes.data
                 if name:  # a place without a name only orders the steps
@@ -226,6 +257,11 @@ class CpuExecutor:
             rows[i] = op_row(kernel, **arguments)
         rows[:, OP_BARRIER] = barriers(steps)
         return rows
+
+    def kind(self, n_tokens: int) -> Hashable:
+        """See `Executor.kind`."""
+        runs = self._room.low.operands.runs(n_tokens) if processor().matrix_tiles else Runs.ALL
+        return runs, self.edition
 
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
         """See `Executor.run`."""
@@ -272,17 +308,21 @@ class CpuExecutor:
         low = self._room.low
         few = MAX_OUTPUTS if self.plan.writes else low.most
         for piece in pieces:
-            part = piece.part
-            hidden = part.outputs == "hidden" and not self.plan.embeds
-            runs = low.operands.runs(min(part.piece, MAX_TOKENS) or piece.n)
-            kind = Kind(runs, part.state.kv, hidden)
+            kind = self._kind_of(piece)
             some = [*waiting.get(kind, []), piece]
             n_tokens, n_outputs = sum(p.n for p in some), sum(len(p.kept) for p in some)
-            if n_tokens > low.most or n_outputs > (low.most if hidden else few):
+            if n_tokens > low.most or n_outputs > (low.most if kind.hidden else few):
                 yield kind, waiting[kind]
                 some = [piece]
             waiting[kind] = some
         yield from waiting.items()
+
+    def _kind_of(self, piece: Piece) -> Kind:
+        """Of a walk that evaluates a piece."""
+        part = piece.part
+        hidden = part.outputs == "hidden" and not self.plan.embeds
+        runs = self._room.low.operands.runs(min(part.piece, MAX_TOKENS) or piece.n)
+        return Kind(runs, part.state.kv, hidden)
 
     def _make_room(self, n: int) -> None:
         """See to it that a walk may have n tokens."""
@@ -292,10 +332,46 @@ class CpuExecutor:
 
     def _walk(self, kind: Kind, pieces: list[Piece]) -> None:
         """Evaluate `pieces`, row after row, and keep their outputs."""
-        room, began = self._room, time.perf_counter()
+        began = time.perf_counter()
+        walk = self._new_walk(self._room, kind, pieces)
+        timed: AbstractContextManager[Array | None] = nullcontext()
+        if self._timings is not None:
+            phase = "decode" if walk.n == len(pieces) else "prefill"
+            steps = walk.table.steps
+            timed = self._timings.walk(phase, steps, walk.n, walk.n_outputs, kind.kv, began)
+        with timed as cycles:
+            for _ in self._bits(walk, len(walk.table.rows), cycles):
+                pass
+        self._keep(walk)
+
+    def begin(self, part: Part) -> Iterator[Array | None]:
+        """See `Executor.begin`: the table is walked a few rows at a time, in a room of its own."""
+        with self.pool.lock:
+            [part] = prepared(self, [part])
+            piece, low = Piece(part, self._kept(part), 0, len(part.tokens)), self._room.low
+            if self._aside is None or self._aside.low is not low:
+                self._aside = Room(low, zeros((low.arena.size,), np.uint8))
+            self._latest = begun = object()
+            return self._in_bits(self._aside, piece, begun)
+
+    def _in_bits(self, room: Room, piece: Piece, begun: object) -> Iterator[Array | None]:
+        edition = self.edition
+        with piece.state.running(piece.position, piece.n):
+            walk = self._new_walk(room, self._kind_of(piece), [piece])
+            for _ in self._bits(walk, -(-len(walk.table.rows) // BITS)):
+                yield None
+                if begun is not self._latest:
+                    raise UsageError("this run can not go on: another was begun since")
+                if edition != self.edition:
+                    raise UsageError("this run can not go on: the model was patched meanwhile")
+            self._keep(walk)
+        yield piece.kept
+
+    def _new_walk(self, room: Room, kind: Kind, pieces: list[Piece]) -> Walk:
+        """A walk in `room`, where all is there that it begins with."""
         tokens = np.concatenate([p.part.tokens[p.start : p.start + p.n] for p in pieces])
         positions = np.concatenate([np.arange(p.position, p.position + p.n) for p in pieces])
-        n, n_outputs = len(tokens), sum(len(p.kept) for p in pieces)
+        n = len(tokens)
         for op, where in room.low.embeds:
             rows = positions if op.by_position else tokens
             room.view(where, n, op.out.width)[:] = op.weight.decode_rows(rows)
@@ -305,31 +381,34 @@ class CpuExecutor:
             angles = room.view(where, n, 2 * half)
             angles[:, :half] = np.cos(turned) * rope.magnitude
             angles[:, half:] = np.sin(turned) * rope.magnitude
-        table = self._table_of(kind, len(pieces))
+        table = self._table_of(kind, len(pieces), room)
         table.set(
             [p.state.addresses for p in pieces],
             [(p.n, len(p.kept), p.position) for p in pieces],
         )
-        timed: AbstractContextManager[Array | None] = nullcontext()
-        if self._timings is not None:
-            phase = "decode" if n == len(pieces) else "prefill"
-            timed = self._timings.walk(phase, table.steps, n, n_outputs, kind.kv, began)
-        with timed as cycles:
-            for begin, end, shown in stops(self.plan, table.steps, self.hooks):
-                if begin < end:
-                    rest = None if cycles is None else cycles[begin:]
-                    self.pool.run(table.rows[begin:end], tokens=n, outputs=n_outputs, cycles=rest)
-                for tensor in shown:
-                    at = positions.copy()
-                    if tensor.outputs_only:
-                        ends = [(p.position + p.n, len(p.kept)) for p in pieces]
-                        at = np.concatenate([np.arange(end - kept, end) for end, kept in ends])
-                    if len(at):
-                        self.hooks[tensor.name](room.values(tensor, len(at)), at)
-        made = self.plan.hidden if kind.hidden else self.plan.logits
-        place = room.low.hidden if kind.hidden else room.low.place_of(made)
-        found = room.view(place, n_outputs, made.width)
-        for piece in pieces:
+        return Walk(room, kind, pieces, table, positions)
+
+    def _bits(self, walk: Walk, most: int, cycles: Array | None = None) -> Iterator[None]:
+        """Have the threads walk, up to `most` rows of the table at a time, and call the hooks."""
+        table, n, n_outputs = walk.table, walk.n, walk.n_outputs
+        for begin, end, shown in stops(self.plan, table.steps, self.hooks):
+            for first in range(begin, end, most):
+                rows = table.rows[first : min(first + most, end)]
+                rest = None if cycles is None else cycles[first:]
+                self.pool.run(rows, tokens=n, outputs=n_outputs, cycles=rest)
+                yield
+            for tensor in shown:
+                at = walk.output_positions if tensor.outputs_only else walk.positions.copy()
+                if len(at):
+                    self.hooks[tensor.name](walk.room.values(tensor, len(at)), at)
+
+    def _keep(self, walk: Walk) -> None:
+        """Copy what a walk has left to where the outputs of its pieces go."""
+        room, hidden = walk.room, walk.kind.hidden
+        made = self.plan.hidden if hidden else self.plan.logits
+        place = room.low.hidden if hidden else room.low.place_of(made)
+        found = room.view(place, walk.n_outputs, made.width)
+        for piece in walk.pieces:
             piece.kept[:] = found[: len(piece.kept)]
             found = found[len(piece.kept) :]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass, field, replace
 from typing import ClassVar, Literal, Protocol, get_args
@@ -402,6 +402,17 @@ class Executor(Protocol):
 
         Nothing is run if any part would raise UsageError or OutOfPages.
         """
+        ...
+
+    def begin(self, part: Part) -> Iterator[Array | None]:
+        """Evaluate a part of up to 256 tokens bit by bit: None after each, at last the outputs.
+
+        Other runs, of other states, may come between; the part that was begun last can go on.
+        """
+        ...
+
+    def kind(self, n_tokens: int) -> Hashable:
+        """What tells runs of `n_tokens` tokens from those whose results have other last bits."""
         ...
 
 

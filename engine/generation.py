@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from vatra.engine.logprobs import (
     Alternative,
@@ -21,10 +23,12 @@ from vatra.formats.answers import Answer, Part, message
 
 if TYPE_CHECKING:
     from vatra.engine.constraint import Form, Grammar
+    from vatra.engine.model import Model
     from vatra.engine.session import Session
     from vatra.engine.speculation import Speculation
     from vatra.formats.tool_calls import ToolCall
 
+Array = np.ndarray
 FinishReason = Literal["stop", "length", "eog"]
 
 
@@ -62,6 +66,7 @@ class Statistics:
     proposed_tokens: int = 0  # that were evaluated before it was known whether they are chosen
     accepted_tokens: int = 0  # of them
     dropped_tokens: int = 0  # forgotten, since the context was full
+    waited_s: float = 0.0  # for a place beside others, before the prompt
 
     @property
     def prompt_tokens_per_s(self) -> float:
@@ -117,19 +122,19 @@ def _overlap(text: str, stop: str) -> int:
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
 
 
-class Steps(Iterator[Step]):
-    """The steps of one answer, made as they are asked for.
+class Writer:
+    """Turns logits into the steps of one answer, whoever evaluates its tokens.
 
     `text` is all text so far, `tokens` all tokens, `finish_reason` why it ended (None while it goes
     on, and for good if it was closed), `seed` the random seed in use. `answer` tells thinking and
-    tool calls from the text: `reasoning` and `tool_calls` are those so far. `shorter` gives the
-    text to go on with when the context is full, None to end. Ending early, by `close` or an
-    exception, leaves the session as it was after the last evaluated token.
+    tool calls from the text: `reasoning` and `tool_calls` are those so far. `timeline` are the
+    tokens that it follows.
     """
 
     def __init__(
         self,
-        session: Session,
+        model: Model,
+        timeline: Iterable[int],
         sampling: Sampling,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
@@ -137,9 +142,6 @@ class Steps(Iterator[Step]):
         *,
         logprobs: int = 0,
         grammar: Grammar | None = None,
-        speculation: Speculation | None = None,
-        shorter: Callable[[], Sequence[int] | None] | None = None,
-        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         if max_tokens is not None and (
             isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 0
@@ -150,32 +152,25 @@ class Steps(Iterator[Step]):
         self.text = ""
         self.tokens: list[int] = []
         self.finish_reason: FinishReason | None = None
-        self.statistics = session.statistics
-        self._session = session
+        self.statistics = Statistics()
         self._stops = StopStrings(stop)
         self._n_alternatives = check_count("logprobs", logprobs)
-        model = session.model
         tokenizer = model.tokenizer_or_none
         banned = suppressed(model.metadata, model.plan.n_vocab, model.path)
-        self._sampler = Sampler(sampling, session.timeline, tokenizer, banned)
+        self._sampler = Sampler(sampling, timeline, tokenizer, banned)
         self._eog = frozenset() if tokenizer is None else tokenizer.eog_ids
         self._tokenizer = tokenizer
         self._stream = None if tokenizer is None else tokenizer.stream(continues=True)
         self._answer = answer or Answer()
         if stop:
-            _ = session.model.tokenizer  # without it no text is ever found: it says why
+            _ = model.tokenizer  # without it no text is ever found: it says why
         self._form: Form | None = None
         if grammar is not None:
             from vatra.engine.constraint import Form
 
             self._form = Form(grammar, self._answer, model)
         self._left = max_tokens
-        self._speculation = speculation
-        if speculation is not None:
-            speculation.begin(session.timeline)
-        self._shorter, self._progress = shorter, progress
-        self._following: Sequence[int] | None = None  # the text to go on with, if not all of it
-        self._turn = session.begin_answer()
+        self._likely: tuple[float, tuple[Alternative, ...]] = 0.0, ()  # of the token chosen last
         self.closed = max_tokens == 0  # no further step comes
 
     @property
@@ -195,33 +190,25 @@ class Steps(Iterator[Step]):
         """The answer so far as a message, to be put after the others for the next turn."""
         return message(self.text, self.reasoning, self.tool_calls)
 
-    def __next__(self) -> Step:
-        """The next step; UsageError if the session went on without this answer."""
-        if self.closed:
-            raise StopIteration
-        started = time.perf_counter()
-        session = self._session
-        if self._following is not None:
-            session.go_on(self._turn, self._following, self._progress)
-            self._following = None
-            if self._speculation is not None:
-                self._speculation.begin(session.timeline)
-        if self._speculation is None:
-            logits = session.logits_for(self._turn)
-        else:
-            logits = self._speculation.logits_for(session, self._turn, self._left)
+    def _choose(self, logits: Array) -> int:
+        """The next token for `logits` (n_vocab,) after all tokens so far."""
         token = self._sampler.sample(logits if self._form is None else self._form.narrowed(logits))
         log_sum = log_sum_exp(logits)
-        logprob = log_probability(logits, token, log_sum)
         top = alternatives(logits, self._n_alternatives, log_sum, self._tokenizer)
+        self._likely = log_probability(logits, token, log_sum), top
         self._sampler.accept(token)
         if self._form is not None:
             self._form.accept(token)
-        session.choose(token)
-        if self._speculation is not None:
-            self._speculation.chosen(token)
-        self.tokens.append(token)
+        return token
 
+    def _written(
+        self, token: int, is_full: bool, on_full: Callable[[], FinishReason | None] | None = None
+    ) -> Step:
+        """The step of `token`, which was chosen just now.
+
+        If it filled the context, the answer ends, unless `on_full` finds no reason for it.
+        """
+        self.tokens.append(token)
         reason: FinishReason | None = None
         text, stopped = "", False
         parts: list[Part] = []
@@ -236,8 +223,8 @@ class Steps(Iterator[Step]):
                 reason = "stop"
             elif self._left == 0:
                 reason = "length"
-            elif session.is_full:
-                reason = self._shorten()
+            elif is_full:
+                reason = "length" if on_full is None else on_full()
         if reason in ("eog", "length") or (reason == "stop" and not stopped):
             # Half a character at the end may still complete a stop string with what was held.
             last = self._last_parts()
@@ -247,22 +234,10 @@ class Steps(Iterator[Step]):
         self.text += text
         self.finish_reason = reason
         self.closed = reason is not None
-        self._count(started)
         reasoning = "".join(part.text for part in parts if part.kind == "reasoning")
         calls = tuple(part.call for part in parts if part.call is not None)
+        logprob, top = self._likely
         return Step(token, text, logprob, reason, reasoning, calls, top)
-
-    def close(self) -> None:
-        """End the answer here; what was held back of its text is dropped."""
-        self.closed = True
-
-    def _shorten(self) -> FinishReason | None:
-        """Find out what to go on with now that the context is full."""
-        text = self._following = None if self._shorter is None else self._shorter()
-        if text is None:
-            return "length"
-        self.statistics.dropped_tokens += len(self._session.timeline) - len(text)
-        return None
 
     def _parts_of(self, token: int) -> list[Part]:
         if self._tokenizer is None or self._stream is None:
@@ -278,12 +253,89 @@ class Steps(Iterator[Step]):
             *self._answer.finish(),
         ]
 
-    def _count(self, started: float) -> None:
-        s, now = self.statistics, time.perf_counter()
+    def _count(self, seconds: float) -> None:
+        """One more token took `seconds`."""
+        s = self.statistics
         if not s.generated_tokens:
-            s.first_token_s = s.prompt_s + now - started
+            s.first_token_s = s.prompt_s + seconds
         s.generated_tokens += 1
-        s.generated_s += now - started
+        s.generated_s += seconds
+
+
+class Steps(Writer, Iterator[Step]):
+    """The steps of one answer in a session, made as they are asked for.
+
+    `shorter` gives the text to go on with when the context is full, None to end. Ending early, by
+    `close` or an exception, leaves the session as it was after the last evaluated token.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        sampling: Sampling,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        answer: Answer | None = None,
+        *,
+        logprobs: int = 0,
+        grammar: Grammar | None = None,
+        speculation: Speculation | None = None,
+        shorter: Callable[[], Sequence[int] | None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        super().__init__(
+            session.model,
+            session.timeline,
+            sampling,
+            max_tokens,
+            stop,
+            answer,
+            logprobs=logprobs,
+            grammar=grammar,
+        )
+        self.statistics = session.statistics
+        self._session = session
+        self._speculation = speculation
+        if speculation is not None:
+            speculation.begin(session.timeline)
+        self._shorter, self._progress = shorter, progress
+        self._following: Sequence[int] | None = None  # the text to go on with, if not all of it
+        self._turn = session.begin_answer()
+
+    def __next__(self) -> Step:
+        """The next step; UsageError if the session went on without this answer."""
+        if self.closed:
+            raise StopIteration
+        started = time.perf_counter()
+        session = self._session
+        if self._following is not None:
+            session.go_on(self._turn, self._following, self._progress)
+            self._following = None
+            if self._speculation is not None:
+                self._speculation.begin(session.timeline)
+        if self._speculation is None:
+            logits = session.logits_for(self._turn)
+        else:
+            logits = self._speculation.logits_for(session, self._turn, self._left)
+        token = self._choose(logits)
+        session.choose(token)
+        if self._speculation is not None:
+            self._speculation.chosen(token)
+        step = self._written(token, session.is_full, self._shorten)
+        self._count(time.perf_counter() - started)
+        return step
+
+    def close(self) -> None:
+        """End the answer here; what was held back of its text is dropped."""
+        self.closed = True
+
+    def _shorten(self) -> FinishReason | None:
+        """Find out what to go on with now that the context is full."""
+        text = self._following = None if self._shorter is None else self._shorter()
+        if text is None:
+            return "length"
+        self.statistics.dropped_tokens += len(self._session.timeline) - len(text)
+        return None
 
 
 def _content(parts: Sequence[Part]) -> str:

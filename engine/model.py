@@ -6,7 +6,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from importlib import import_module
@@ -20,7 +20,7 @@ from vatra import models, spark
 from vatra.choices import Choice
 from vatra.engine import memory, numerics
 from vatra.engine.cpu import without_kernel
-from vatra.engine.executor import KV_TYPES, Executor, KVType, Outputs, State
+from vatra.engine.executor import KV_TYPES, Executor, KVType, Outputs, Part, State
 from vatra.engine.generation import Steps, stop_strings
 from vatra.engine.hooks import Capture, Change, Hooks
 from vatra.engine.logprobs import (
@@ -42,6 +42,7 @@ from vatra.formats.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from vatra.engine.asynchronous import AsyncSteps
+    from vatra.engine.batch_answers import AnyPrompt, BatchAnswer
     from vatra.engine.constraint import Grammar
     from vatra.engine.timings import Timings
     from vatra.formats.answers import Answer
@@ -58,6 +59,7 @@ BACKENDS = {
     "reference": "vatra.engine.reference:ReferenceExecutor",
 }
 WITH_THREADS = frozenset({"cpu"})  # the backends whose executor takes `threads` and `kv`
+MOST_PARALLEL = 256  # texts at once
 MOST_CTX_UNASKED = 32768  # longer contexts are rarely wanted and cost memory
 SHARE_OF_MEMORY = 4  # the KV cache of an unasked context takes at most 1 / 4 of what is available
 PART_LOGITS = 2**24  # at once, where all logits of a text pass by: 64 MB
@@ -83,8 +85,8 @@ def load(
         raise UsageError(f"backend: got {backend!r}, wanted {' or '.join(BACKENDS)}")
     if kv not in KV_TYPES:
         raise UsageError(f"kv: got {kv!r}, wanted {' or '.join(KV_TYPES)}")
-    _check_count("threads", threads, 1024)
-    _check_count("ctx", ctx, 2**31 - 1)
+    check_number("threads", threads, 1024)
+    check_number("ctx", ctx, 2**31 - 1)
     if path is None:
         path = spark.path()
     elif isinstance(path, str):
@@ -178,7 +180,8 @@ def cannot_write(plan: Plan) -> str | None:
     return None
 
 
-def _check_count(name: str, value: int | None, most: int) -> None:
+def check_number(name: str, value: int | None, most: int) -> None:
+    """Raise UsageError unless `value` is None or an integer from 1 to `most`."""
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
@@ -287,13 +290,33 @@ class Model:
 
         Raises IOFailed if the file was cut or rewritten since it was loaded.
         """
+        with self._ready():
+            return self.executor.run(state, tokens, position, outputs)
+
+    def run_batch(self, parts: Sequence[Part]) -> list[Array]:
+        """`executor.run_batch`, as `run`."""
+        with self._ready():
+            return self.executor.run_batch(parts)
+
+    def begin(self, part: Part) -> Iterator[Array | None]:
+        """`executor.begin`, to `go_on` with."""
+        with self._ready():
+            return self.executor.begin(part)
+
+    def go_on(self, bits: Iterator[Array | None]) -> Array | None:
+        """Evaluate the next bit of what was begun; its outputs after the last."""
+        with self._ready():
+            return next(bits)
+
+    @contextmanager
+    def _ready(self) -> Iterator[None]:
         self._hooks.check_caller()
         with self._lock:
             if self._closed:
                 raise UsageError(f"{self.path}: this model was closed")
             # Reading mapped pages that a shorter file no longer has would end the process.
             self.checkpoint.check_unchanged()
-            return self.executor.run(state, tokens, position, outputs)
+            yield
 
     def logits(self, ids: Iterable[int]) -> Array:
         """float32 (n_tokens, n_vocab): the logits after each of `ids`, from an empty cache.
@@ -397,7 +420,7 @@ class Model:
         """
         if (why := cannot_write(self.plan)) is not None:
             raise UsageError(why)
-        _check_count("ctx", ctx, 2**31 - 1)
+        check_number("ctx", ctx, 2**31 - 1)
         if ctx is not None:
             needed = requirements(self.plan, type(self.executor), ctx, self.kv)
             check_memory(replace(needed, weights=0, program=0))
@@ -521,6 +544,45 @@ class Model:
                 messages, sampling, max_tokens, stop, progress=progress, **options
             )
         )
+
+    def batch(
+        self,
+        prompts: Iterable[AnyPrompt],
+        sampling: Sampling | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        *,
+        parallel: int = 8,
+        in_order: bool = True,
+        ctx: int | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template: ChatTemplate | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
+        logprobs: int = 0,
+        grammar: Grammar | None = None,
+        **values: Any,
+    ) -> Iterator[BatchAnswer]:
+        """The finished answers to many prompts, `parallel` of them written at once.
+
+        A prompt is a text or tokens to continue, as for `generate`, or messages, as for `chat`;
+        they are taken as they are needed. Answers come in the order of the prompts, or as soon as
+        they are complete; `index` counts prompts from 0. What goes wrong with a prompt is its
+        answer's `error`. Each text is the one that its prompt gets alone.
+        """
+        from vatra.engine.batch_answers import Job, answers, ordered
+
+        check_number("parallel", parallel, MOST_PARALLEL)
+        options = {
+            "sampling": self._sampling(sampling, values),
+            "max_tokens": max_tokens,
+            "stop": stop,
+            "logprobs": logprobs,
+            "grammar": grammar,
+        }
+        template_kwargs = {"tools": tools, **dict(template_kwargs or {})}
+        jobs = (Job(prompt, options, template, template_kwargs) for prompt in prompts)
+        found = answers(self, jobs, parallel, ctx)
+        return ordered(found) if in_order else found
 
     def chat_ids(
         self,

@@ -8,7 +8,7 @@ rounds it, to the same values, and so are the queries; every one keeps all posit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import pi, sqrt
 from typing import ClassVar
@@ -79,6 +79,14 @@ class ReferenceExecutor:
             kept = set(plan.weights())
             self._decoded = {w: values for w, values in self._decoded.items() if w in kept}
         self.plan, self._last_uses = plan, plan.last_uses()
+
+    def begin(self, part: Part) -> Iterator[Array | None]:
+        """See `Executor.begin`: all at once."""
+        yield self.run_batch([part])[0]
+
+    def kind(self, n_tokens: int) -> Hashable:
+        """See `Executor.kind`."""
+        return self.edition
 
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
         """See `Executor.run`; raises UsageError for a hook on a tensor that the plan lacks."""

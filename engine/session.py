@@ -125,7 +125,7 @@ class Session:
         `progress(done, total)` is called after each chunk; an exception from it leaves the session
         with the chunks that are done. Raises ContextFull, or UsageError for an id that is none.
         """
-        wanted = self._checked(ids)
+        wanted = checked(ids, self.model.plan.n_vocab, self.n_ctx)
         self._turn += 1
         self.statistics = Statistics()
         self._read(wanted, self.statistics, progress)
@@ -139,7 +139,8 @@ class Session:
     ) -> None:
         """Make `ids` the whole text, of which answer number `turn` is the end; see `sync`."""
         self._check_turn(turn)
-        self._read(self._checked(ids), Statistics(), progress)
+        wanted = checked(ids, self.model.plan.n_vocab, self.n_ctx)
+        self._read(wanted, Statistics(), progress)
 
     def _read(
         self,
@@ -162,7 +163,8 @@ class Session:
         started = time.perf_counter()
         try:
             tail = max(len(wanted) - TAIL, reused)
-            for begin, end in pairwise(self._bounds(reused, tail, len(wanted))):
+            marked = tail if self.state.memories else None
+            for begin, end in pairwise(bounds(reused, len(wanted), self._chunk, marked)):
                 if begin == tail:
                     self.state.mark()
                 self._evaluate(wanted[begin:end], last=end == len(wanted))
@@ -183,11 +185,6 @@ class Session:
         if self._prompt is not None and self._prompt[0] == n_tokens:
             return self._prompt[1]
         return None
-
-    def _bounds(self, first: int, tail: int, end: int) -> list[int]:
-        """Where pieces to evaluate at once begin and end, one with memories where a mark is due."""
-        due = {tail} if self.state.memories else set[int]()
-        return sorted({*range(first, end, self._chunk), end, *due})
 
     def generate(
         self,
@@ -396,20 +393,29 @@ class Session:
     def _run(self, tokens: list[int], position: int, outputs: Outputs) -> Array:
         return self.model.run(self.state, np.asarray(tokens, np.int32), position, outputs)
 
-    def _checked(self, ids: Iterable[int]) -> list[int]:
-        array = np.asarray(ids if isinstance(ids, (np.ndarray, list, tuple)) else list(ids))
-        if array.size == 0:
-            return []
-        if array.ndim != 1 or array.dtype.kind not in "iu":
-            raise UsageError(f"ids: got {array.dtype} of shape {array.shape}, wanted integers (n,)")
-        n_vocab = self.model.plan.n_vocab
-        wrong = (array < 0) | (array >= n_vocab)
-        if wrong.any():
-            at = int(wrong.argmax())
-            raise UsageError(f"ids[{at}]: got {array[at]}, wanted 0 to {n_vocab - 1}")
-        if array.size > self.n_ctx:
-            raise ContextFull(array.size, self.n_ctx)
-        return [int(i) for i in array]
+
+def checked(ids: Iterable[int], n_vocab: int, n_ctx: int) -> list[int]:
+    """`ids` as a list; raises UsageError for one that is none, ContextFull for too many."""
+    array = np.asarray(ids if isinstance(ids, (np.ndarray, list, tuple)) else list(ids))
+    if array.size == 0:
+        return []
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise UsageError(f"ids: got {array.dtype} of shape {array.shape}, wanted integers (n,)")
+    wrong = (array < 0) | (array >= n_vocab)
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise UsageError(f"ids[{at}]: got {array[at]}, wanted 0 to {n_vocab - 1}")
+    if array.size > n_ctx:
+        raise ContextFull(array.size, n_ctx)
+    return [int(i) for i in array]
+
+
+def bounds(first: int, end: int, chunk: int = CHUNK, tail: int | None = None) -> list[int]:
+    """Where pieces of a prompt to evaluate at once begin and end, one of them at `tail`.
+
+    The kernels that evaluate a token, and so its last bits, depend on the length of its piece.
+    """
+    return sorted({*range(first, end, chunk), end, *(() if tail is None else (tail,))})
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

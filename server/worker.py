@@ -37,9 +37,10 @@ from vatra.server.jobs import (
 )
 
 if TYPE_CHECKING:
-    from vatra.engine.batch import Batch, Request
+    from vatra.engine.batch import Batch
     from vatra.engine.generation import Step
     from vatra.engine.model import Model
+    from vatra.engine.request import Request
 
 SHORT_JOBS = 4  # threads for what is not written
 FIRST_TO_GO = "500"  # of 1000: where memory is short, this process goes before the front

@@ -15,6 +15,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PRINTS = {  # a pattern within what each prints
     "activations.py": r"layer 7 would say: ' garden'(.|\n)*\+1 of the way(.|\n)*\d, with half of",
+    "batch.py": r"0 .*Paris(.|\n)*12 ids\[0\]: got 1000000000(.|\n)*\d+ tokens/s\n(.|\n)+",
     "conversation.py": r"Paris(.|\n)*Rome(.|\n)*assistant: ",
     "embeddings.py": r"3 vectors of 256 values\n1\.000 (.|\n)*Italy: What is the capital of France",
     "event_loop.py": r"fox(.|\n)*whale",
