@@ -42,8 +42,8 @@ class Loop(NamedTuple):
     cycles: float
 
 
-def measured(text: str) -> list[Loop]:
-    """The loops that multiply one part of a block: by a tile of tokens, and by one."""
+def measured(text: str, tokens: int) -> Loop:
+    """The loop that multiplies one part of a block by a tile of tokens, or all parts by one."""
     from assembly import loops
 
     bodies: dict[int, list[str]] = {}
@@ -52,10 +52,9 @@ def measured(text: str) -> list[Loop]:
         # the shortest: what is computed once for all parts of a block may stand before the others
         if dots and len(body) < len(bodies.get(dots, body * 2)):
             bodies[dots] = body
-    return [
-        Loop(len(body), dots, sum("[sp" in line for line in body), cycles(body))
-        for dots, body in sorted(bodies.items(), reverse=True)
-    ]
+    dots = 2 * PRODUCTS * tokens if tokens > 1 else max(bodies)
+    body = bodies[dots]
+    return Loop(len(body), dots, sum("[sp" in line for line in body), cycles(body))
 
 
 def cycles(body: list[str]) -> float:
@@ -74,19 +73,21 @@ def main(formats: list[str]) -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for name, chip in CHIPS.items():
         tile = TOKENS_PER_TILE[chip.level]
-        kernels = [f"matmul:{format},{tile}" for format in formats]
+        ways = [(format, tokens) for format in formats for tokens in (tile, 1)]
+        kernels = [f"matmul:{format},{tokens if tokens > 1 else 0}" for format, tokens in ways]
         command = [sys.executable, str(HERE / "assembly.py"), TRIPLE, chip.cpu, chip.level]
         done = subprocess.run([*command, *kernels], capture_output=True, text=True, check=True)
-        for format, text in zip(formats, done.stdout.split("; kernel ")[1:], strict=True):
-            for loop, tokens in zip(measured(text), (tile, 1), strict=True):
-                products = PRODUCTS * loop.dots
-                rate = chip.ghz * products / loop.cycles  # G products/s
-                read = rate / tokens * by_name(format).bits / 8
-                print(
-                    f"| {name} | {format} | {tokens} | {loop.instructions} | {loop.stack} "
-                    f"| {loop.cycles / loop.dots:.2f} | {2 * rate:.0f} | {read:.0f} "
-                    f"| {chip.memory:.0f} |"
-                )
+        texts = done.stdout.split("; kernel ")[1:]
+        for (format, tokens), text in zip(ways, texts, strict=True):
+            loop = measured(text, tokens)
+            products = PRODUCTS * loop.dots
+            rate = chip.ghz * products / loop.cycles  # G products/s
+            read = rate / tokens * by_name(format).bits / 8
+            print(
+                f"| {name} | {format} | {tokens} | {loop.instructions} | {loop.stack} "
+                f"| {loop.cycles / loop.dots:.2f} | {2 * rate:.0f} | {read:.0f} "
+                f"| {chip.memory:.0f} |"
+            )
 
 
 if __name__ == "__main__":

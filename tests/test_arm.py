@@ -76,21 +76,21 @@ def test_products_are_made_of_vector_instructions(
     level: str, dot: str, formats: tuple[str, ...]
 ) -> None:
     tile = TOKENS_PER_TILE[level]
-    texts = assembly(level, *(f"matmul:{name},{tile}" for name in formats))
-    for name, text in zip(formats, texts.values(), strict=True):
-        assert not calls(text), name
+    texts = assembly(level, *(f"matmul:{name},{n}" for name in formats for n in (0, tile)))
+    for kernel, text in texts.items():
+        assert not calls(text), kernel
         bodies = [body for body in listing.loops(text) if dot in operations(body)]
-        one, many = sorted(bodies, key=len)
         # 16 rows of 32 weights, 16 products in an sdot; smull2 goes with a smull, 8 in each. Of one
         # token, two groups of rows are multiplied in turn.
-        assert [operations(body).count(dot) for body in (one, many)] == [2 * 32, 32 * tile], name
-        for body in (one, many):
+        wanted = [2 * 32] if kernel.endswith(",0") else [2 * 32, 32 * 2, 32 * 4]
+        assert sorted(operations(body).count(dot) for body in bodies) == wanted, kernel
+        for body in bodies:
             found = operations(body)
-            assert not SCALAR & set(found), name
-            assert sum(operation in BRANCHES for operation in found) == 1, name
-        if level != "neon" and name != "iq4_nl":
+            assert not SCALAR & set(found), kernel
+            assert sum(operation in BRANCHES for operation in found) == 1, kernel
+        if kernel in ("matmul:q4_0,0", "matmul:q8_0,0") and level != "neon":
             # two groups are more than 32 registers hold; computed, that costs little (see the log)
-            assert sum("[sp" in line for line in one) < 2 * 32, f"{name} lives on the stack"
+            assert sum("[sp" in line for line in bodies[0]) < 48, f"{kernel} lives on the stack"
 
 
 def test_floats_are_converted_by_vector_instructions() -> None:

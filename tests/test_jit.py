@@ -184,7 +184,7 @@ def product(name, n_out=16):
     kernel = jit.load([f"matmul:{name},2"])[f"matmul:{name},2"]
     places = {"w": w, "x": x, "x_scale": scale, "x_sum": sums, "out": out}
     given = {key: place.ctypes.data for key, place in places.items()}
-    counts = {"spans": 1, "tile": 2, "n_out": n_out, "n_blocks": 1, "rows": 0, "chunk": 1}
+    counts = {"n_out": n_out, "n_blocks": 1, "rows": 0, "chunk": 1}
     Pool(1).run(op_row(kernel, bias=0, **given, **counts)[None], tokens=1)
     modules = [m for m in ("numba", "gguf") if m in sys.modules]
     return modules, bool(np.allclose(out, format.decode(data) @ x.reshape(-1)) and out.any())

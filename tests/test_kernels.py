@@ -684,11 +684,13 @@ def quantised(x: Array) -> tuple[Array, Array]:
 def tiled(values: Array, tile: int, rows: int, fill: int = 0xFF) -> Array:
     """values (n, blocks, m) where `matmul` wants them, in a place for `rows` rows: (slots, m)."""
     n, blocks, m = values.shape
-    tile = 1 if n == 1 else tile
     raw = np.full(rows * blocks * m * values.itemsize, fill, np.uint8)
     out = raw.view(values.dtype).reshape(-1, m)
-    t, block = np.indices((n, blocks))
-    out[tile * (blocks * (t // tile) + block) + t % tile] = values
+    for start in range(0, n, tile):
+        some = values[start : start + tile]
+        room = min(size for size in (1, 2, 4, 8, 16) if size >= len(some))
+        places = out[blocks * start :][: blocks * room].reshape(blocks, room, m)
+        places[:, : len(some)] = some.transpose(1, 0, 2)
     return out
 
 
@@ -816,8 +818,6 @@ def operand(b: Buffers, name: str, x: Array) -> tuple[dict[str, Any], Array]:
         "x": at(b.put(tiled(q, TILE, rows))),
         "x_scale": at(b.put(tiled(scale[..., None], TILE, rows))),
         "x_sum": at(b.put(tiled(sums, TILE, rows))),
-        "spans": wants.spans,
-        "tile": TILE,
     }
     return arguments, (q * scale[..., None].astype(np.float64)).reshape(x.shape)
 
@@ -889,7 +889,7 @@ def experts(rng: Rng, b: Buffers, name: str) -> Case:
         kernel = f"matmul:{name},0"
         made_of_x, x = operand(b, name, x)
         w = b.put(interleave(format, data, n_expert))
-        arguments |= {"w": at(w), "n_blocks": n_in // format.block, **made_of_x}
+        arguments |= {"w": at(w), "n_blocks": n_in // format.block, "tile": TILE, **made_of_x}
 
     def check() -> None:
         w = format.decode(data).reshape(n_expert, n_out, n_in)[chosen]
@@ -921,7 +921,7 @@ def sorted_experts(rng: Rng, b: Buffers, name: str) -> Case:
         seen[slots[slots >= 0]] = values[slots >= 0]
         check_product(out, decoded, seen, bias[chosen.reshape(-1)])
 
-    shape = {"n_out": n_out, "n_blocks": blocks, "chunk": pick(rng, 1, 3), "bias": bias_at}
+    shape = {"n_out": n_out, "n_blocks": blocks, "chunk": pick(rng, 2, 4), "bias": bias_at}
     arguments |= {"w": at(w), "out": at(out), "order": at(b.put(words)), "n_expert": n_expert}
     kernel = f"matmul:{name},{TILE},experts"
     return made(kernel, rows_of(rng, n), [out], check, **shape, **arguments)
@@ -1481,12 +1481,13 @@ def quantise_and_multiply(
     sums, out = np.zeros((rows, wants.spans), np.int32), np.full((n, n_out), np.nan, np.float32)
     names = ["quantize:", f"matmul:{format.name},{TILE}"]
     kernels = jit.load(names)
-    shared = {"spans": wants.spans, "tile": TILE, "rows": layout.RUN_TOKENS}
+    shared = {"rows": layout.RUN_TOKENS}
     table = np.stack(
         [
             op_row(
                 kernels[names[0]], x=at(x), out=at(q), scale=at(scale), sums=at(sums), width=n_in,
-                zero=wants.zero, per_row=1, order=0, n_expert=0, per=1, **shared,
+                zero=wants.zero, spans=wants.spans, tile=TILE, per_row=1, order=0, n_expert=0,
+                per=1, **shared,
             ),
             op_row(
                 kernels[names[1]], w=at(w), bias=0, x=at(q), x_scale=at(scale), x_sum=at(sums),

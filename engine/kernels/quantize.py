@@ -1,7 +1,8 @@
 """Activations as signed bytes: `quantize` writes what `matmul` reads.
 
 Each 32 values share the scale max|x| / 127, kept in float32. Values, scales and sums lie tile by
-tile, block by block, token by token. `spans` sums of each block go along: where `zero` is 0, the
+tile, block by block, token by token; the last tile is as small a power of two as holds what is left
+of the tokens. `spans` sums of each block go along: where `zero` is 0, the
 float32 sums of the bytes; else the int32 sums times -zero, which start the integer dot products.
 """
 
@@ -14,7 +15,6 @@ from numba import float32, int32
 from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import LEAST_PEAK, PART
 from vatra.engine.kernels.order import pair_at, slots_of
-from vatra.engine.kernels.unpack import tile_of
 from vatra.engine.simd import (
     abs_f32s,
     add,
@@ -57,6 +57,15 @@ def to_bytes(first, second):
     return to_i32s(mul(first, factor)), to_i32s(mul(second, factor)), scale
 
 
+@inlined
+def tile_at(t, n, most):
+    """Of row t of n: the first of its tile, and how many the tile has room for."""
+    first, room = t // most * most, most
+    while room // 2 >= n - first:
+        room //= 2
+    return first, room
+
+
 def kernel() -> Callable[..., None]:
     def quantize(
         op, run, thread, n_threads,
@@ -68,12 +77,11 @@ def kernel() -> Callable[..., None]:
         n = load_i64(run + 8 * rows) * per_row
         if order != 0:
             n = slots_of(order) if n > 0 else 0
-        else:
-            tile = tile_of(n, tile)
         total = n * blocks
         for unit in range(total * thread // n_threads, total * (thread + 1) // n_threads):
             t, block = unit // blocks, unit % blocks
-            slot = tile * (blocks * (t // tile) + block) + t % tile
+            first, room = tile_at(t, n, tile)
+            slot = blocks * first + room * block + t - first
             row = pair_at(order, n_expert, t) // per if order != 0 else t
             if row < 0:
                 continue

@@ -54,12 +54,6 @@ from vatra.quant import fp4, iquants
 
 
 @inlined
-def tile_of(n, tile):
-    """Activations of a single token lie without gaps."""
-    return 1 if n == 1 else tile
-
-
-@inlined
 def q4_0(p, k):
     packed = load_quads(p + 32, 4)
     low = splat_i8(15)

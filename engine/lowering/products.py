@@ -177,20 +177,21 @@ def product(low: Lowering, op: Linear | ExpertLinear | HeadLinear) -> None:
         "n_out": n_out,
         "rows": rows_of(op.out),
     }
-    by_bytes: dict[str, Any] = {"tile": tile, "n_blocks": n_in // op.weight.format.block}
+    n_blocks = n_in // op.weight.format.block
     groups = -(-n_out // layout.ROWS)
     packed = operands.packed(op.x, n_in, chosen.format, order) if amx else None
     if chosen.operand:
         x = operands.bytes(op.x, n_in, chosen.operand, runs)
         low.new(op.out)
+        if experts:
+            experts["tile"] = tile
         low.step(
             f"matmul:{chosen.format},{0 if experts else tile}",
             {"x": x.x, "x_scale": x.scales, "x_sum": x.sums, **reads},
             {"out": op.out},
             runs=runs,
-            spans=chosen.operand.spans,
             chunk=_pairs(low, groups),
-            **by_bytes,
+            n_blocks=n_blocks,
             **shape,
             **experts,
         )
@@ -228,10 +229,9 @@ def product(low: Lowering, op: Linear | ExpertLinear | HeadLinear) -> None:
             {"x": x.x, "x_scale": x.scales, "x_sum": x.sums, "order": order.place},
             {"out": op.out},
             runs=many,
-            spans=chosen.operand.spans,
-            chunk=_chunk(low, groups),
+            chunk=_pairs(low, groups),
             n_expert=order.n_expert,
-            **by_bytes,
+            n_blocks=n_blocks,
             **shape,
         )
 
