@@ -51,7 +51,9 @@ class Failure:
     @property
     def headers(self) -> dict[str, str]:
         """What the answer's headers say beside it."""
-        found = {"connection": "close"} if self.status in (408, 413) else {}
+        # what is not read, or went wrong in a way of its own, ends the connection
+        ends = self.status in (408, 413) or self.code == "internal_error"
+        found = {"connection": "close"} if ends else {}
         if self.retry_after_s is not None:
             found["retry-after"] = str(max(1, math.ceil(self.retry_after_s)))
         if self.status == 401:
