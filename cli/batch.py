@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vatra.cli import options, terminal
-from vatra.cli.batch_lines import Defaults, Line, job_of, lines_of
+from vatra.cli.batch_lines import Line, job_of, lines_of
+from vatra.cli.batch_options import BatchOptions
 from vatra.cli.batch_output import Output, OutputFile, StandardOutput
-from vatra.cli.batch_records import record
+from vatra.cli.batch_records import key_of, record
 from vatra.cli.form import grammar_of, in_words
 from vatra.cli.notes import tell_notes, tell_toy
 from vatra.errors import BadFile, MissingFile, UsageError, printable
 
 if TYPE_CHECKING:
+    from vatra.cli.batch_progress import Counts, Progress
     from vatra.cli.terminal import Interrupt
     from vatra.engine.batch_answers import Job
-    from vatra.engine.model import Model as LoadedModel
     from vatra.errors import VatraError
 
 
@@ -67,6 +69,31 @@ def command(
     json_form: options.Json = False,
     json_schema: options.JsonSchema = None,
     grammar: options.Grammar = None,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            help="Answer on all machines of a Ray cluster; Vatra, and the model at the same place, "
+            "must be on each.",
+        ),
+    ] = False,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Of the cluster. [default: RAY_ADDRESS, else that of this machine or a new one]",
+        ),
+    ] = None,
+    ray_actors: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=10_000,
+            help="Models loaded at once. [default: one for each machine, or as many as --threads "
+            "leaves room for]",
+        ),
+    ] = None,
 ) -> None:
     """Answer a file of prompts.
 
@@ -76,37 +103,28 @@ def command(
     """
     if chat is False and (system is not None or chat_template is not None):
         raise UsageError("--raw: a text to continue has neither a system text nor a chat template")
+    if not ray and (ray_address is not None or ray_actors is not None):
+        raise UsageError("--ray-address and --ray-actors: only with --ray")
     form = grammar_of(in_words(json_form, json_schema, grammar))
     path = options.model_path(model)
+    wanted = BatchOptions(
+        path, backend.value, threads, ctx, kv.value, parallel, chat, system, chat_template,
+        sampling, max_tokens, stop or (), form,
+    )  # fmt: skip
     lines = lines_of(_read(source, target).split(b"\n"))
-
-    def opened(interrupt: Interrupt) -> tuple[LoadedModel, Defaults]:
-        """The model, and what the options say for all lines."""
-        if model is None:
-            tell_toy(path)
-
-        from vatra.cli.progress import waiting
-
-        with waiting(interrupt) as shown:
-            import vatra
-            from vatra.formats.chat_template import KEY, for_model
-
-            loaded = vatra.load(path, backend=backend.value, threads=threads, ctx=ctx, kv=kv.value)
-            shown.clear()
-            template = None
-            if chat_template:
-                template = for_model(loaded.checkpoint, loaded.tokenizer, chat_template)
-            says = KEY in loaded.metadata or system is not None or template is not None
-            tell_notes(loaded)
-        says = says if chat is None else chat
-        return loaded, Defaults(says, system, template, sampling, max_tokens, stop or (), form)
 
     output: Output = StandardOutput() if target == "-" else OutputFile(Path(target))
     try:
         left = _left(lines, output, target)
         if left:
+            if model is None:
+                tell_toy(path)
             with terminal.polite_interrupt() as interrupt:
-                _answer(*opened(interrupt), parallel, lines, left, output, interrupt)
+                keep = Keeper(output, len(lines), len(lines) - len(left), interrupt)
+                if ray:
+                    _answer_by_ray(wanted, left, keep, ray_address, ray_actors)
+                else:
+                    _answer(wanted, left, keep)
         else:
             terminal.note(f"all {len(lines)} lines are answered in {target}")
     except (KeyboardInterrupt, SystemExit):
@@ -161,17 +179,39 @@ def _numbers(lines: list[Line]) -> str:
     return f"line {lines[0].number}{more}"
 
 
-def _answer(
-    model: LoadedModel,
-    defaults: Defaults,
-    parallel: int,
-    lines: list[Line],
-    left: list[Line],
-    output: Output,
-    interrupt: Interrupt,
-) -> None:
+class Keeper:
+    """Writes records to `output`, and says how far that is; `before` lines had theirs already."""
+
+    def __init__(self, output: Output, total: int, before: int, interrupt: Interrupt) -> None:
+        self.output, self.total, self.before, self.interrupt = output, total, before, interrupt
+
+    def shown(self, counts: Counts) -> Progress:
+        """To be used in a `with` while they are written."""
+        from vatra.cli.batch_progress import shown_progress
+
+        self.progress = shown_progress(counts, self.total, self.before)
+        return self.progress
+
+    def keep(self, found: dict[str, Any]) -> None:
+        """A record that is complete."""
+        self.output.write(found)
+        key, digest, failed = key_of(found)
+        self.output.answered[key] = digest
+        (self.output.failed.add if failed else self.output.failed.discard)(key)
+        self.progress.add(failed)
+        self.interrupt.check()
+
+
+def _answer(wanted: BatchOptions, left: list[Line], keeper: Keeper) -> None:
     """Write the answers to the lines that are `left` as they are complete."""
-    from vatra.cli.batch_progress import shown_progress
+    from vatra.cli.progress import waiting
+
+    interrupt = keeper.interrupt
+    with waiting(interrupt) as shown:
+        model = wanted.load()
+        shown.clear()
+        defaults = wanted.defaults(model)
+        tell_notes(model)
     from vatra.engine.batch import Batch
     from vatra.engine.batch_answers import answers_of
 
@@ -181,18 +221,35 @@ def _answer(
             yield job_of(line, model, defaults)
 
     name = Path(model.path).name
-    before = len(lines) - len(left)
-    with (
-        Batch(model, parallel) as batch,
-        shown_progress(batch, len(lines), before) as progress,
-    ):
+    with Batch(model, wanted.parallel) as batch, keeper.shown(batch) as progress:
         for answer in answers_of(batch, jobs()):
-            line = left[answer.index]
             if answer.error is not None and not isinstance(answer.error, UsageError):
                 raise answer.error  # not the line's fault: it is still to be answered
-            output.write(record(line, answer, name))
-            output.answered[line.key] = line.hash
-            (output.failed.add if answer.error else output.failed.discard)(line.key)
-            progress.add(answer)
-            interrupt.check()
+            keeper.keep(record(left[answer.index], answer, name))
+    terminal.note(progress.summary, dim=True)
+
+
+@dataclass
+class Written:
+    """Tokens of answers that are complete."""
+
+    n_written: int = 0
+
+
+def _answer_by_ray(
+    wanted: BatchOptions, left: list[Line], keeper: Keeper, address: str | None, actors: int | None
+) -> None:
+    """The same on the machines of a cluster; lines that are wrong are not sent there."""
+    from vatra.cli.batch_ray import answered, cluster
+    from vatra.engine.batch_answers import BatchAnswer
+
+    wanted, written = replace(wanted, path=wanted.path.absolute()), Written()
+    with cluster(address) as ray, keeper.shown(written) as progress:
+        for line in left:
+            if line.error is not None:
+                keeper.keep(record(line, BatchAnswer(0, error=line.error), wanted.path.name))
+        sent = [line for line in left if line.error is None]
+        for found, n_tokens in answered(ray, wanted, sent, actors):
+            written.n_written += n_tokens
+            keeper.keep(found)
     terminal.note(progress.summary, dim=True)

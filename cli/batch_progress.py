@@ -5,22 +5,24 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from vatra.cli import terminal
 
-if TYPE_CHECKING:
-    from vatra.engine.batch import Batch
-    from vatra.engine.batch_answers import BatchAnswer
-
 BETWEEN_S = 10.0  # two lines, where there is no live one
+
+
+class Counts(Protocol):
+    """`n_written` tokens of answers are there so far."""
+
+    n_written: int
 
 
 class Progress:
     """Counts answers, of `total` lines of which `before` had one; tells of them in lines."""
 
-    def __init__(self, batch: Batch, total: int, before: int) -> None:
-        self._batch, self._total, self._before = batch, total, before
+    def __init__(self, counts: Counts, total: int, before: int) -> None:
+        self._counts, self._total, self._before = counts, total, before
         self.answered = self.failed = 0
         self._began = time.monotonic()
         self._told = self._began
@@ -40,7 +42,7 @@ class Progress:
     def speed(self) -> str:
         """Tokens written in a second, of all that is under way too."""
         seconds = max(time.monotonic() - self._began, 1e-9)
-        return f"{self._batch.n_written / seconds:.0f} tokens/s"
+        return f"{self._counts.n_written / seconds:.0f} tokens/s"
 
     @property
     def summary(self) -> str:
@@ -49,14 +51,14 @@ class Progress:
         failed = f", {self.failed} of them with an error" if self.failed else ""
         before = f"; {self._before} were before" if self._before else ""
         return (
-            f"{self.answered} answered{failed}{before}; {self._batch.n_written} tokens in "
+            f"{self.answered} answered{failed}{before}; {self._counts.n_written} tokens in "
             f"{seconds:.1f} s, {self.speed}"
         )
 
-    def add(self, answer: BatchAnswer) -> None:
-        """One more line has its answer."""
+    def add(self, failed: bool) -> None:
+        """One more line has its answer, or an error in its place."""
         self.answered += 1
-        self.failed += answer.error is not None
+        self.failed += failed
         self.tell()
 
     def tell(self) -> None:
@@ -113,10 +115,10 @@ class LiveProgress(Progress):
         self._live.update(self._task, completed=self._before + self.answered)
 
 
-def shown_progress(batch: Batch, total: int, before: int) -> Progress:
+def shown_progress(counts: Counts, total: int, before: int) -> Progress:
     """What fits standard error."""
     live = terminal.has_colours(sys.stderr)
-    return (LiveProgress if live else Progress)(batch, total, before)
+    return (LiveProgress if live else Progress)(counts, total, before)
 
 
 def _about(seconds: float) -> str:

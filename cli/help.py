@@ -31,6 +31,7 @@ EXAMPLES = {
     "batch": (
         "vatra batch -m model.gguf prompts.jsonl answers.jsonl",
         "vatra batch -m model.gguf -n 200 --parallel 4 in.jsonl out.jsonl",
+        "vatra batch -m /m/model.gguf in.jsonl out.jsonl --ray",
         "jq -c '{prompt: .text}' t.json | vatra batch -m model.gguf - - > out.jsonl",
     ),
     "sessions": (

@@ -20,6 +20,7 @@ FOLDERS = [name for name in PACKAGES if "." not in name]
 SCRIPTS = sorted(set((ROOT / "spark").rglob("*.py")) - {ROOT / "spark" / "__init__.py"})
 SOURCES = sorted({p for name in FOLDERS for p in (ROOT / name).rglob("*.py")} - set(SCRIPTS))
 SERVER = [*(ROOT / "server").rglob("*.py"), ROOT / "cli" / "serve.py"]
+CLUSTER = [ROOT / "cli" / "batch_ray.py"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 DISTRIBUTION_OF = {"markdown_it": "markdown-it-py", "prompt_toolkit": "prompt-toolkit"}
 
@@ -88,11 +89,13 @@ def test_wrong_name_is_impossible(name: str) -> None:
 
 
 def test_dependencies_are_exactly_the_imports() -> None:
-    extra = declared(EXTRAS["serve"])
+    extra = declared(EXTRAS["serve"]) | declared(EXTRAS["ray"])
     assert third_party(SOURCES) - extra == declared(PROJECT["project"]["dependencies"])
 
 
-@pytest.mark.parametrize(("extra", "sources"), [("spark", SCRIPTS), ("serve", SERVER)])
+@pytest.mark.parametrize(
+    ("extra", "sources"), [("spark", SCRIPTS), ("serve", SERVER), ("ray", CLUSTER)]
+)
 def test_what_few_need_is_an_extra(extra: str, sources: list[Path]) -> None:
     runtime = declared(PROJECT["project"]["dependencies"])
     declared_there = declared(EXTRAS[extra])
