@@ -111,7 +111,7 @@ def _from_openai(given: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"method and url: wanted POST and {CHAT} or {COMPLETION}, got {url!r:.60}")
     if not isinstance(body, dict):
         raise UsageError(f"body: got {body!r:.60}, wanted an object")
-    fields = {name: value for name, value in body.items() if name not in _IGNORED}
+    fields = {n: value for n, value in body.items() if n not in _IGNORED and value is not None}
     for name, ours in _OTHER_NAMES.items():
         if name in fields:
             fields[ours] = fields.pop(name)
@@ -119,16 +119,18 @@ def _from_openai(given: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError("n: a line has one answer")
     if url == CHAT:
         wanted, top = fields.pop("logprobs", False), fields.pop("top_logprobs", 0)
-        fields |= {"logprobs": max(top, 1)} if wanted else {}
-    form = fields.pop("response_format", None) or {"type": "text"}
-    kind = form.get("type") if isinstance(form, dict) else None
-    if kind == "json_object":
-        fields["json"] = True
-    elif kind == "json_schema":
-        fields["json_schema"] = (form.get("json_schema") or {}).get("schema")
-    elif kind != "text":
-        raise UsageError(f"response_format: got {form!r:.60}, wanted json_schema or json_object")
-    return {name: value for name, value in fields.items() if value is not None}
+        fields |= {"logprobs": top or 1} if wanted else {}
+    match form := fields.pop("response_format", {"type": "text"}):
+        case {"type": "text"}:
+            pass
+        case {"type": "json_object"}:
+            fields["json"] = True
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
+            fields["json_schema"] = schema
+        case _:
+            what = "wanted json_object, or json_schema with a schema"
+            raise UsageError(f"response_format: got {form!r:.60}, {what}")
+    return fields
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def job_of(line: Line, model: Model, defaults: Defaults) -> Job | VatraError:
 def _job(fields: Mapping[str, Any], raw: bool, model: Model, defaults: Defaults) -> Job:
     from vatra.cli.options import SAMPLING
     from vatra.engine.batch_answers import Job
-    from vatra.engine.sampling import Sampling
+    from vatra.engine.sampling import Sampling, named_token
 
     known = _OWN | {row.field for row in SAMPLING}
     for name in fields:
@@ -166,7 +168,7 @@ def _job(fields: Mapping[str, Any], raw: bool, model: Model, defaults: Defaults)
             raise UsageError(f"{name!r:.60} is not a field of a line{near}")
     given: dict[str, Any] = {n: value for n, value in fields.items() if n not in _OWN}
     if isinstance(bias := given.get("logit_bias"), dict):
-        given["logit_bias"] = [(int(t) if t.isdecimal() else t, x) for t, x in bias.items()]
+        given["logit_bias"] = [(named_token(name), x) for name, x in bias.items()]
     options = {
         "sampling": Sampling.from_metadata(
             model.metadata, model.path, **(dict(defaults.sampling) | given)
@@ -227,7 +229,7 @@ def _tools(given: object) -> list[dict[str, Any]] | None:
 
 def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
     found = fields.get(name) or {}
-    taken = {"messages", "tools", "template", "add_generation_prompt"}
+    taken = {"self", "messages", "tools", "template", "add_generation_prompt"}
     if not isinstance(found, dict) or taken & set(found):
         raise UsageError(f"{name}: got {found!r:.60}, wanted an object of names a template knows")
     return found
@@ -235,7 +237,9 @@ def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _form(fields: Mapping[str, Any]) -> Grammar | None:
     """What the answer may be, if a line says so."""
-    asked = [name for name in ("json", "json_schema", "grammar") if fields.get(name)]
+    asked = [
+        name for name in ("json", "json_schema", "grammar") if fields.get(name) not in (None, False)
+    ]
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)}: only one of them at a time")
     if not asked:

@@ -193,8 +193,7 @@ class CpuExecutor:
         self._weights = {weight: place(weight, self.pool, memory) for weight in _matrices(plan)}
         self._own = frozenset(self._weights)  # those of the file
         self._room = Room(low, zeros((low.arena.size,), np.uint8))
-        self._aside: Room | None = None  # for a run that others come between
-        self._latest = object()  # of those
+        self._aside: list[Room] = []  # that no run is in which others come between
 
     def follow(self, plan: Plan) -> None:
         """See `Executor.follow`; the weights that were placed at first stay."""
@@ -348,24 +347,31 @@ class CpuExecutor:
         """See `Executor.begin`: the table is walked a few rows at a time, in a room of its own."""
         with self.pool.lock:
             [part] = prepared(self, [part])
-            piece, low = Piece(part, self._kept(part), 0, len(part.tokens)), self._room.low
-            if self._aside is None or self._aside.low is not low:
-                self._aside = Room(low, zeros((low.arena.size,), np.uint8))
-            self._latest = begun = object()
-            return self._in_bits(self._aside, piece, begun)
+            return self._in_bits(Piece(part, self._kept(part), 0, len(part.tokens)))
 
-    def _in_bits(self, room: Room, piece: Piece, begun: object) -> Iterator[Array | None]:
+    def _in_bits(self, piece: Piece) -> Iterator[Array | None]:
         edition = self.edition
-        with piece.state.running(piece.position, piece.n):
+        with piece.state.running(piece.position, piece.n), self._room_aside() as room:
             walk = self._new_walk(room, self._kind_of(piece), [piece])
             for _ in self._bits(walk, -(-len(walk.table.rows) // BITS)):
                 yield None
-                if begun is not self._latest:
-                    raise UsageError("this run can not go on: another was begun since")
                 if edition != self.edition:
                     raise UsageError("this run can not go on: the model was patched meanwhile")
             self._keep(walk)
         yield piece.kept
+
+    @contextmanager
+    def _room_aside(self) -> Iterator[Room]:
+        """A room that nobody else is in: one that was left, or a new one."""
+        low = self._room.low
+        room = self._aside.pop() if self._aside else None
+        if room is None or room.low is not low:
+            room = Room(low, zeros((low.arena.size,), np.uint8))
+        try:
+            yield room
+        finally:
+            if low is self._room.low:
+                self._aside.append(room)
 
     def _new_walk(self, room: Room, kind: Kind, pieces: list[Piece]) -> Walk:
         """A walk in `room`, where all is there that it begins with."""

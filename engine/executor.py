@@ -407,7 +407,7 @@ class Executor(Protocol):
     def begin(self, part: Part) -> Iterator[Array | None]:
         """Evaluate a part of up to 256 tokens bit by bit: None after each, at last the outputs.
 
-        Other runs, of other states, may come between; the part that was begun last can go on.
+        Other runs, of other states, may come between.
         """
         ...
 

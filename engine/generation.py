@@ -17,7 +17,7 @@ from vatra.engine.logprobs import (
     log_sum_exp,
 )
 from vatra.engine.sampler import Sampler, suppressed
-from vatra.engine.sampling import Sampling
+from vatra.engine.sampling import MOST_TEXTS, Sampling
 from vatra.errors import UsageError
 from vatra.formats.answers import Answer, Part, message
 
@@ -85,11 +85,13 @@ def stop_strings(stop: Sequence[str]) -> Sequence[str]:
 class StopStrings:
     """Lets text through up to the first of some strings, and holds back what may become one.
 
-    Raises UsageError if one of the strings is empty.
+    Raises UsageError if one of the strings is empty, or if there are too many.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
         stops = stop_strings(stops)
+        if len(stops) > MOST_TEXTS:
+            raise UsageError(f"stop: got {len(stops)} strings, wanted at most {MOST_TEXTS}")
         for i, stop in enumerate(stops):
             if not isinstance(stop, str) or not stop:
                 raise UsageError(f"stop[{i}]: got {stop!r}, wanted a string that is not empty")

@@ -15,6 +15,7 @@ from typing import Any
 from vatra.errors import BadFile, UsageError
 
 MAX_COUNT = 2**31 - 1
+_MOST_DIGITS = len(str(MAX_COUNT))
 MAX_SEED = 2**64 - 1
 
 SAMPLERS = {  # in the order they are applied in, and the letters that llama.cpp has for them
@@ -28,6 +29,7 @@ SAMPLERS = {  # in the order they are applied in, and the letters that llama.cpp
     "xtc": "x",
     "temperature": "t",
 }
+MOST_TEXTS = 256  # to be looked for in a text or a vocabulary
 ADAPTIVE = "adaptive_p"  # chooses the token, and so comes last wherever it is named
 _OTHER_NAMES = {"typp": "typical_p", "typ": "typical_p", "temp": "temperature", "nucleus": "top_p"}
 _BY_NAME = {name.replace("_", ""): name for name in (*SAMPLERS, ADAPTIVE)} | _OTHER_NAMES
@@ -214,7 +216,14 @@ def _as_breakers(value: object) -> tuple[str, ...]:
     found = (value,) if isinstance(value, str) else value
     if not isinstance(found, (list, tuple)) or not all(isinstance(b, str) and b for b in found):
         raise UsageError(f"dry_breakers: got {_short(value)}, wanted texts that are not empty")
+    if len(found) > MOST_TEXTS:  # each is looked for in the whole vocabulary
+        raise UsageError(f"dry_breakers: got {len(found)} texts, wanted at most {MOST_TEXTS}")
     return tuple(found)
+
+
+def named_token(name: str) -> int | str:
+    """The token that a name in JSON means, where ids are texts too: its id, or its text."""
+    return int(name) if name.isdecimal() and len(name) <= _MOST_DIGITS else name
 
 
 def _as_biases(value: object) -> tuple[tuple[int | str, float], ...]:

@@ -242,11 +242,14 @@ def _with_ids(messages: Sequence[Mapping[str, Any]]) -> list[Shape]:
     found: list[Shape] = []
     waiting: list[str] = []
     n_calls = 0
-    for message in messages:
+    for i, message in enumerate(messages):
         read = dict(message)
         if isinstance(calls := read.get("tool_calls"), list):
             named = []
             for call in calls:
+                if not isinstance(call, dict):
+                    where = f"messages[{i}].tool_calls"
+                    raise Refused(f"{where}: got {call!r:.60}, wanted objects", param=where)
                 id = call.get("id") or f"call{n_calls:05}"
                 named.append({"type": "function", **call, "id": id})
                 n_calls += 1

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from vatra.engine.sampling import Sampling
+from vatra.engine.sampling import Sampling, named_token
 from vatra.server.failure import Refused
 
 T = TypeVar("T", bound="Request")
@@ -130,7 +130,7 @@ def _biases(given: dict[str, float] | list[list[Any]]) -> list[tuple[int | str, 
     As llama.cpp has it, pairs may name tokens by their text, and false bans one.
     """
     if isinstance(given, dict):
-        return [(int(t) if t.isdecimal() else t, bias) for t, bias in given.items()]
+        return [(named_token(name), bias) for name, bias in given.items()]
     for pair in given:
         if len(pair) != 2 or not isinstance(pair[0], (int, str)) or pair[1] is True:
             raise Refused(

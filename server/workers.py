@@ -193,10 +193,14 @@ class Workers:
     async def unload(self, name: str) -> None:
         """Give a model's memory back, as soon as the requests that run have ended."""
         host = self._host(name)
-        while host.process is not None and not host.is_idle:
-            host.leaving = True
-            await self._changed()
-        await host.unload()
+        try:
+            while host.process is not None and not host.is_idle:
+                host.leaving = True
+                await self._changed()
+            await host.unload()
+        finally:  # also where the client did not wait: others would wait for ever
+            host.admit()
+            self._tell_change()
 
     def counters(self) -> dict[str, float]:
         """Totals since the beginning, and what runs and waits now."""

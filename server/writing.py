@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST_LOGPROBS = 100
 # What `Model.chat_prompt` is given by us: a template, above all, never comes from a request.
-OURS = frozenset({"messages", "tools", "template", "add_generation_prompt"})
+OURS = frozenset({"self", "messages", "tools", "template", "add_generation_prompt"})
 
 
 @dataclass(frozen=True)

@@ -467,6 +467,20 @@ def test_a_run_in_bits_has_the_same_outputs(model: Model, ids: list[list[int]]) 
     assert np.array_equal(expected[1], expected[2])
 
 
+def test_two_batches_read_at_once(model: Model, ids: list[list[int]]) -> None:
+    endless = vatra.Sampling(temperature=0, ignore_eos=True)
+    with Batch(model, 2) as first, Batch(model, 2) as second:
+        both = [batch.submit(ids[0], endless, 300) for batch in (first, second)]
+        for request in both:
+            next(request)
+        read = [batch.submit(text, GREEDY, 5) for text in ids[1:4] for batch in (first, second)]
+        found = [tokens(list(request)) for request in read]
+        for request in both:
+            request.cancel()
+    wanted = [tokens(alone(model, text, GREEDY, 5)) for text in ids[1:4] for _ in range(2)]
+    assert found == wanted
+
+
 # --- other models
 
 

@@ -71,6 +71,15 @@ def test_answers_are_those_of_run(files: tuple[Path, Path]) -> None:
     assert records(target.with_name("raw"))[0]["text"] == raw
 
 
+NOTHING_ASKED = {"n": None, "top_logprobs": None, "response_format": None, "stop": None}
+WRONG_BODIES: list[dict[str, Any]] = [
+    {"logprobs": True, "top_logprobs": "5"},
+    {"response_format": {"type": "json_schema", "json_schema": "x"}},
+    {"response_format": {"type": "json_schema"}},
+    {"response_format": "json"},
+]
+
+
 def test_openai_lines(files: tuple[Path, Path]) -> None:
     source, target = files
     chat = {
@@ -84,6 +93,9 @@ def test_openai_lines(files: tuple[Path, Path]) -> None:
          "body": {"prompt": "Once upon", "max_tokens": 2, "logprobs": 1}},
         {"custom_id": "c", "method": "POST", "url": "/v1/embeddings", "body": {"input": "x"}},
         {"custom_id": "d", "method": "POST", "url": "/v1/chat/completions", "body": {"n": 2}},
+        *({"custom_id": f"d{i}", "url": "/v1/chat/completions", "body": chat | wrong}
+          for i, wrong in enumerate(WRONG_BODIES)),
+        {"custom_id": "e", "url": "/v1/chat/completions", "body": body | NOTHING_ASKED},
     ]  # fmt: skip
     assert run(write(source, lines), target) == 65
     found = {record["custom_id"]: record["response"] for record in records(target)}
@@ -96,9 +108,10 @@ def test_openai_lines(files: tuple[Path, Path]) -> None:
     assert len(choice["logprobs"]["content"][0]["top_logprobs"]) == 2
     text = found["b"]["body"]["choices"][0]
     assert "".join(text["logprobs"]["tokens"]) == text["text"] != ""
-    for name in "cd":
+    assert len(found["e"]["body"]["choices"][0]["logprobs"]["content"]) == 3
+    for name in {*found} - {*"abe"}:
         assert found[name]["status_code"] == 400 and found[name]["body"]["error"]["message"]
-    assert run(source, target) == 65 and len(records(target)) == 4
+    assert run(source, target) == 65 and len(records(target)) == len(lines)
 
 
 BAD = [
@@ -113,6 +126,8 @@ BAD = [
     '{"prompt": "a", "filters": []}', '{"prompt": "a", "logit_bias": {"no such token": 1}}',
     '{"prompt": "' + "long " * 5000 + '"}', "[" * 100000, '{"custom_id": "x"}', '{"body": 1}',
     '{"prompt": "\\ud800", "id": "\\ud800", "x": 1}',
+    '{"prompt": "a", "logit_bias": {"' + "9" * 5000 + '": 1}}', '{"prompt": "a", "grammar": ""}',
+    '{"prompt": "a", "template_kwargs": {"self": 1}}',
 ]  # fmt: skip
 
 

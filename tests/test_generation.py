@@ -19,7 +19,7 @@ from vatra.cli.answer import PlainPage, stream
 from vatra.cli.terminal import Interrupt
 from vatra.engine.generation import Statistics, Step, Steps, StopStrings
 from vatra.engine.model import Model
-from vatra.engine.sampling import Sampling
+from vatra.engine.sampling import MOST_TEXTS, Sampling
 from vatra.errors import UsageError
 from vatra.formats.answer_syntax import syntax_of
 from vatra.formats.answers import Answer
@@ -401,3 +401,13 @@ def test_thinking_is_noted_apart_from_the_answer(capsys: pytest.CaptureFixture[s
         PlainPage(),
     )
     assert capsys.readouterr() == ("", "Hm.\n(a call: f {})\n")
+
+
+def test_what_is_looked_for_has_an_end() -> None:
+    texts = [str(i) for i in range(MOST_TEXTS + 1)]
+    StopStrings(texts[1:])
+    vatra.Sampling(dry_breakers=tuple(texts[1:]))
+    with pytest.raises(UsageError, match="stop: got 257 strings, wanted at most 256"):
+        StopStrings(texts)
+    with pytest.raises(UsageError, match="dry_breakers: got 257 texts, wanted at most 256"):
+        vatra.Sampling(dry_breakers=tuple(texts))

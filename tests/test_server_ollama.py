@@ -169,6 +169,12 @@ def test_what_is_not_done_is_refused(server: Running, more: dict[str, Any]) -> N
     assert status == 400 and next(iter(more)) in told["error"]
 
 
+def test_calls_that_are_none_are_refused(server: Running) -> None:
+    messages = [*said("x"), {"role": "assistant", "content": "", "tool_calls": [1]}]
+    status, told, _ = server.ask("POST", "/api/chat", {"model": "first", "messages": messages})
+    assert status == 400 and "messages[1].tool_calls" in told["error"]
+
+
 def test_pictures_are_refused(client: Client) -> None:
     with pytest.raises(ResponseError, match="only texts"):
         client.chat(model="first", messages=[{"role": "user", "content": "x", "images": [b"QUJD"]}])

@@ -375,6 +375,15 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 ]  # fmt: skip
 
 
+def test_a_bias_with_a_very_long_name(server: Running) -> None:
+    """Python reads no number of so many digits; it is a text, of which the model may know."""
+    name = "9" * 5000
+    body = {"messages": said("x"), "logit_bias": {name: 1, "7": 2}}
+    assert server.ask("POST", "/v1/chat/completions", body)[0] == 200
+    _, writing = server.models.jobs[-1]
+    assert writing.sampling["logit_bias"] == [(name, 1.0), (7, 2.0)]
+
+
 @pytest.mark.parametrize(("body", "param", "what"), WRONG, ids=[str(b)[:40] for b, _, _ in WRONG])
 def test_what_is_wrong_is_named(
     server: Running, body: dict[str, Any], param: str, what: str

@@ -251,6 +251,7 @@ def test_what_is_known_without_loading(
         (Writing(messages=[{"content": "hi"}]), r"messages\[0\].role"),
         (Writing(messages=[{"role": "user", "content": 7}]), r"messages\[0\].content"),
         (Writing(messages=QUESTION, template_kwargs={"template": "x"}), "template"),
+        (Writing(messages=QUESTION, template_kwargs={"self": "x"}), "'self' can not be given"),
     ],
 )
 def test_wrong_jobs(served: Served, job: Writing, message: str) -> None:
@@ -564,6 +565,10 @@ def test_unloading_gives_the_memory_back(spark: Path) -> None:
             running = asyncio.create_task(text_of(workers, ENDLESS))
             await soon(lambda: workers.counters()["requests_running"] == 1)
             pid = pid_of(workers)
+            given_up = asyncio.create_task(workers.unload("spark"))
+            await asyncio.sleep(0.01)
+            given_up.cancel()
+            assert await asyncio.wait_for(text_of(workers, short), 5) == wanted
             await workers.unload("spark")  # waits for what runs
             assert not is_alive(pid) and workers.counters()["crashes"] == 0
             assert len(await running) > len(wanted)
