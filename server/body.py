@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from starlette.requests import ClientDisconnect
+
 from vatra.server.failure import Refused
 from vatra.server.limits import Limits
 
@@ -48,6 +50,8 @@ class Bodies:
             if len(raw) > _LARGE:
                 return await asyncio.to_thread(parse, bytes(raw), self.limits)
             return parse(bytes(raw), self.limits)
+        except ClientDisconnect:
+            raise Refused("the client left before it had sent all") from None
         finally:
             self._held -= len(raw)
 
