@@ -48,14 +48,7 @@ def command(
     parallel: Annotated[
         int, typer.Option(metavar="N", min=1, max=256, help="Most answers written at once.")
     ] = 8,
-    chat: Annotated[
-        bool | None,
-        typer.Option(
-            "--chat/--raw",
-            help="Answer each prompt as a chat would, or continue its text. "
-            "[default: chat, if the file has a chat template]",
-        ),
-    ] = None,
+    chat: options.Chat = None,
     system: options.System = None,
     chat_template: options.Template = None,
     max_tokens: options.MaxTokens = None,
@@ -101,8 +94,7 @@ def command(
     written as they are complete. What goes wrong with a line is written in the place of its answer;
     the exit status is then 65. Ctrl-C stops it; the same command goes on with what is left.
     """
-    if chat is False and (system is not None or chat_template is not None):
-        raise UsageError("--raw: a text to continue has neither a system text nor a chat template")
+    options.check_raw(chat, system, chat_template)
     if not ray and (ray_address is not None or ray_actors is not None):
         raise UsageError("--ray-address and --ray-actors: only with --ray")
     form = grammar_of(in_words(json_form, json_schema, grammar))

@@ -105,6 +105,14 @@ Stop = Annotated[
 System = Annotated[
     str | None, typer.Option(metavar="TEXT", help="What the model is told beforehand.")
 ]
+Chat = Annotated[
+    bool | None,
+    typer.Option(
+        "--chat/--raw",
+        help="Answer a prompt as a chat would, or continue its text. "
+        "[default: chat, if the file has a chat template]",
+    ),
+]
 Template = Annotated[
     str | None,
     typer.Option(
@@ -311,6 +319,15 @@ def sampling_defaults() -> dict[str, str]:
         name: f"the file's, else {text}" if name in recommended else text
         for name, text in texts.items()
     }
+
+
+# ---- what goes together --------------------------------------------------------------------------
+
+
+def check_raw(chat: bool | None, system: str | None, chat_template: str | None) -> None:
+    """Raise UsageError where a text is to be continued, but options of a chat are given."""
+    if chat is False and (system is not None or chat_template is not None):
+        raise UsageError("--raw: a text to continue has neither a system text nor a chat template")
 
 
 # ---- the model -----------------------------------------------------------------------------------

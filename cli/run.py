@@ -41,14 +41,7 @@ def command(
         ),
     ] = None,
     model: options.Model = None,
-    chat: Annotated[
-        bool | None,
-        typer.Option(
-            "--chat/--raw",
-            help="Answer the prompt as a chat would, or continue its text. "
-            "[default: chat, if the file has a chat template]",
-        ),
-    ] = None,
+    chat: options.Chat = None,
     system: options.System = None,
     chat_template: options.Template = None,
     max_tokens: options.MaxTokens = None,
@@ -96,8 +89,7 @@ def command(
     Only the model's text goes to standard output; progress, thinking, notes and speeds go to
     standard error.
     """
-    if chat is False and (system is not None or chat_template is not None):
-        raise UsageError("--raw: a text to continue has neither a system text nor a chat template")
+    options.check_raw(chat, system, chat_template)
     if keep is not None and (chat is not False or overflow is not options.Overflow.shift):
         raise UsageError(
             "--keep: only --raw --overflow shift forgets tokens (a chat keeps its system text)"
