@@ -339,7 +339,7 @@ class CpuExecutor:
             steps = walk.table.steps
             timed = self._timings.walk(phase, steps, walk.n, walk.n_outputs, kind.kv, began)
         with timed as cycles:
-            for _ in self._bits(walk, len(walk.table.rows), cycles):
+            for _ in self._bits(walk, max(len(walk.table.rows), 1), cycles):
                 pass
         self._keep(walk)
 

@@ -132,17 +132,22 @@ class State:
 
     def _share(self, caches: list[KVCache], pages: Pages, shared: Sequence[int]) -> None:
         """Take pages of `pages`, where every cache keeps all positions."""
-        if pages.shapes != [self.page_shape(cache, self.kv) for cache in caches]:
+        if not self._fit(pages):
             raise UsageError("these pages are of another model, executor or KV type")
         if shared and not self._may_share:
             raise UsageError("this model keeps more of a text than pages: it can share none")
         if len(shared) * PAGE > self.n_ctx:
             raise UsageError(f"{len(shared)} shared pages do not fit a context of {self.n_ctx}")
         self.capacities = [self.n_ctx] * len(caches)
-        self.tables = [PageTable(pages, self.n_ctx, self.n_ctx, shared)] * len(caches)
+        self.tables = [pages.table(self.n_ctx, shared)] * len(caches)
         self.keys, self.values = pages.keys, pages.values
         self.length = self.reached = len(shared) * PAGE
         self.edition = self.executor.edition if shared else ()
+
+    def _fit(self, pages: Pages) -> bool:
+        """Whether `pages` are of this executor, model and KV type."""
+        caches = self.executor.plan.caches
+        return pages.shapes == [self.page_shape(cache, self.kv) for cache in caches]
 
     @property
     def _may_share(self) -> bool:
@@ -289,15 +294,20 @@ class State:
             raise UsageError("this state is of another model, or of a context of another length")
         for mine, kept in zip(parts, saved.arrays, strict=True):
             mine[...] = kept
+        self.keep(parts)
         self.length, self.reached, self._marks = saved.length, saved.reached, dict(saved.marks)
         self.edition, self._current = saved.edition, saved.current
 
     def parts(self, n_tokens: int) -> list[Array]:
         """All that is held of the first `n_tokens`, as contiguous views to be read and written.
 
-        Of caches that keep fewer positions than were reached it is all of their memory.
+        After they were written, `keep` them. Of caches that keep fewer positions than were reached
+        it is all of their memory.
         """
         return self._parts(n_tokens, self.reached)
+
+    def keep(self, parts: list[Array]) -> None:
+        """Hold what was written to `parts`, where those are not the very memory."""
 
     def _parts(self, n_tokens: int, reached: int) -> list[Array]:
         found = list(self.memories)

@@ -72,14 +72,18 @@ def load(
     threads: int | None = None,
     ctx: int | None = None,
     kv: KVType = "f16",
+    gpu_layers: int = 0,
+    device: str | None = None,
 ) -> Model:
     """The model in a GGUF file, without one the toy that comes with Vatra, ready to evaluate.
 
     `path` may also be a name that `vatra list` shows, or a part of one that means no other.
     `backend` is "cpu" (compiled kernels) or "reference" (numpy); `ctx` the tokens of context, by
     default what the file says as far as memory allows; `kv` the precision of the KV cache: "f16",
-    "f32", "q8_0" (53 % of f16's memory) or "q4_0" (28 %). Raises MissingFile, BadFile,
-    UnsupportedFile, OutOfMemory with what is needed and there, or UsageError.
+    "f32", "q8_0" (53 % of f16's memory) or "q4_0" (28 %). With `gpu_layers` that many of the last
+    layers, and the output, run on a graphics processor, the first or the one with `device` in its
+    name; this needs `pip install 'vatra[gpu]'`. Raises MissingFile, BadFile, UnsupportedFile,
+    OutOfMemory with what is needed and there, or UsageError.
     """
     if backend not in BACKENDS:
         raise UsageError(f"backend: got {backend!r}, wanted {' or '.join(BACKENDS)}")
@@ -87,20 +91,27 @@ def load(
         raise UsageError(f"kv: got {kv!r}, wanted {' or '.join(KV_TYPES)}")
     check_number("threads", threads, 1024)
     check_number("ctx", ctx, 2**31 - 1)
+    check_number("gpu_layers", gpu_layers or None, 2**31 - 1)
     if path is None:
         path = spark.path()
     elif isinstance(path, str):
         path = shelf.find(path)
     checkpoint = gguf.read(path)
     try:
-        return _open(checkpoint, backend, threads, ctx, kv)
+        return _open(checkpoint, backend, threads, ctx, kv, gpu_layers, device)
     except BaseException:
         checkpoint.close()
         raise
 
 
 def _open(
-    checkpoint: Checkpoint, backend: str, threads: int | None, ctx: int | None, kv: KVType
+    checkpoint: Checkpoint,
+    backend: str,
+    threads: int | None,
+    ctx: int | None,
+    kv: KVType,
+    gpu_layers: int,
+    device: str | None,
 ) -> Model:
     plan = models.read(checkpoint, ctx)
     why = BACKENDS[backend]
@@ -123,8 +134,14 @@ def _open(
     except UnsupportedFile as error:
         found = error
     options = {"threads": threads, "kv": kv} if backend in WITH_THREADS else {}
-    executor = executor_class(plan, **options)
+    near = partial(executor_class, **options)
     choices = [chosen, Choice("backend", backend, why)]
+    if gpu_layers:
+        from vatra.engine.offload import executor as offload
+
+        executor: Executor = offload.open_on(device, plan, gpu_layers, near, kv)
+    else:
+        executor = near(plan)
     model = Model(checkpoint, plan, executor, found, n_ctx=n_ctx, kv=kv, choices=choices)
     if why != BACKENDS[backend]:
         model.notes.append(why)

@@ -44,8 +44,8 @@ class Pages:
     def __init__(self, shapes: Sequence[Shape], n_pages: int) -> None:
         self.shapes, self.n_pages = list(shapes), n_pages
         try:
-            self.keys = [zeros((n_pages, *s.keys), s.dtype) for s in shapes]
-            self.values = [zeros((n_pages, *s.values), s.dtype) for s in shapes]
+            self.keys = [self._memory(i, s.keys) for i, s in enumerate(self.shapes)]
+            self.values = [self._memory(i, s.values) for i, s in enumerate(self.shapes)]
         except (MemoryError, OverflowError, ValueError) as error:
             raise OutOfMemory(
                 f"{n_pages * PAGE} tokens need {mebibytes(n_pages * self.page_bytes)} of KV cache, "
@@ -54,6 +54,10 @@ class Pages:
         self._holders = [0] * n_pages
         self._free = list(range(n_pages - 1, -1, -1))  # the next one last
         self._lock = threading.RLock()  # states are closed by whatever thread drops them
+
+    def _memory(self, i: int, shape: tuple[int, ...]) -> Array:
+        """Of what `shape` pages have of the i-th cache."""
+        return zeros((self.n_pages, *shape), self.shapes[i].dtype)
 
     @property
     def n_free(self) -> int:
@@ -76,6 +80,10 @@ class Pages:
             page = self._free.pop()
             self._holders[page] = 1
             return page
+
+    def table(self, n_ctx: int, shared: Sequence[int] = ()) -> PageTable:
+        """That of a sequence of up to `n_ctx` tokens, which begins with the `shared` pages."""
+        return PageTable(self, n_ctx, n_ctx, shared)
 
     def hold(self, page: int) -> None:
         """Hold a page once more; raises UsageError for one that nobody holds."""

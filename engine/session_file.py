@@ -128,6 +128,7 @@ def load(path: str | os.PathLike[str], model: Model, n_ctx: int) -> tuple[Timeli
         for part in parts:
             reader.fill(_bytes(part))
         reader.end()
+        timeline.state.keep(parts[len(parts) - len(timeline.state.parts(len(ids))) :])
     n_vocab = model.plan.n_vocab
     wrong = (ids < 0) | (ids >= n_vocab)
     if wrong.any():

@@ -21,6 +21,7 @@ SCRIPTS = sorted(set((ROOT / "spark").rglob("*.py")) - {ROOT / "spark" / "__init
 SOURCES = sorted({p for name in FOLDERS for p in (ROOT / name).rglob("*.py")} - set(SCRIPTS))
 SERVER = [*(ROOT / "server").rglob("*.py"), ROOT / "cli" / "serve.py"]
 CLUSTER = [ROOT / "cli" / "batch_ray.py"]
+OFFLOAD = list((ROOT / "engine" / "offload").rglob("*.py"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 DISTRIBUTION_OF = {"markdown_it": "markdown-it-py", "prompt_toolkit": "prompt-toolkit"}
 
@@ -89,13 +90,14 @@ def test_wrong_name_is_impossible(name: str) -> None:
 
 
 def test_dependencies_are_exactly_the_imports() -> None:
-    extra = declared(EXTRAS["serve"]) | declared(EXTRAS["ray"])
+    extra = declared(EXTRAS["serve"] + EXTRAS["ray"] + EXTRAS["gpu"])
     assert third_party(SOURCES) - extra == declared(PROJECT["project"]["dependencies"])
 
 
-@pytest.mark.parametrize(
-    ("extra", "sources"), [("spark", SCRIPTS), ("serve", SERVER), ("ray", CLUSTER)]
-)
+EXTRA_SOURCES = [("spark", SCRIPTS), ("serve", SERVER), ("ray", CLUSTER), ("gpu", OFFLOAD)]
+
+
+@pytest.mark.parametrize(("extra", "sources"), EXTRA_SOURCES)
 def test_what_few_need_is_an_extra(extra: str, sources: list[Path]) -> None:
     runtime = declared(PROJECT["project"]["dependencies"])
     declared_there = declared(EXTRAS[extra])

@@ -1,0 +1,269 @@
+"""An executor whose last layers run on a device, and the others where another executor has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from vatra.choices import Choice
+from vatra.engine.executor import (
+    Executor,
+    Hook,
+    KVType,
+    Outputs,
+    Part,
+    State,
+    prepared,
+)
+from vatra.engine.kernels.layout import PAGE
+from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS
+from vatra.engine.offload.device import Device, choose
+from vatra.engine.offload.layers import DeviceLayers, Rows
+from vatra.engine.offload.lowering import FEW, objection
+from vatra.engine.offload.pages import DevicePages
+from vatra.engine.offload.split import split
+from vatra.engine.pages import Pages, PageTable
+from vatra.errors import UsageError
+from vatra.models.plan import KVCache, Plan
+
+Array = np.ndarray
+MOST_ROWS = 64  # sequences that are decoded at once
+
+
+class NearPages(Pages):
+    """The part of `whole` that is not on the device, for a sequence that has a table already."""
+
+    def __init__(self, whole: DevicePages, table: PageTable) -> None:
+        n, self._table = whole.n_near, table
+        self.shapes, self.n_pages = whole.shapes[:n], whole.n_pages
+        self.keys, self.values = whole.keys[:n], whole.values[:n]
+
+    def table(self, n_ctx: int, shared: Sequence[int] = ()) -> PageTable:
+        """See `Pages.table`."""
+        return self._table
+
+
+@dataclass(eq=False)
+class OffloadState(State):
+    """One sequence in two places: `near` is its state in the other executor, of the same pages."""
+
+    LAYOUT: ClassVar[str] = "offload 1"
+
+    near: State = field(init=False, repr=False)
+
+    @property
+    def own(self) -> OffloadExecutor:
+        """Its executor."""
+        assert isinstance(self.executor, OffloadExecutor)
+        return self.executor
+
+    def _allocate(self, caches: list[KVCache]) -> None:
+        self._share(caches, self.own.new_pages(self.n_ctx, self.kv), ())
+        for table in self.tables[:1]:
+            table.make_room(0, self.n_ctx)
+
+    def _fit(self, pages: Pages) -> bool:
+        return isinstance(pages, DevicePages) and pages.shapes == self.own.shapes(self.kv)
+
+    def _share(self, caches: list[KVCache], pages: Pages, shared: Sequence[int]) -> None:
+        super()._share(caches, pages, shared)
+        assert isinstance(pages, DevicePages)
+        self.held = pages
+        near = NearPages(pages, self.tables[0])
+        self.near = self.own.near.new_state(self.n_ctx, self.kv, near, shared)
+
+    @property
+    def page_ids(self) -> Array:
+        """int64: its pages, in order of their positions."""
+        return self.tables[0].ids[: len(self.tables[0])]
+
+    def _parts(self, n_tokens: int, reached: int) -> list[Array]:
+        ids = self.page_ids[: -(-n_tokens // PAGE)]
+        return [side[page] for side in (*self.keys, *self.values) for page in ids]
+
+    def keep(self, parts: list[Array]) -> None:
+        """See `State.keep`."""
+        sides: list[Any] = [*self.keys, *self.values]
+        n = len(parts) // max(len(sides), 1)
+        for i, side in enumerate(sides):
+            for page, part in zip(self.page_ids[:n], parts[i * n : (i + 1) * n], strict=True):
+                side[page] = part
+        self.near.edition, self.near.length = self.near.executor.edition, self.length
+
+
+class _Piece(NamedTuple):
+    """The tokens of a part that one run of the device evaluates."""
+
+    part: Part
+    given: Array  # (n, width)
+    kept: Array  # (n_outputs, width): where its outputs go
+    start: int
+    few: bool
+
+    @property
+    def rows(self) -> Rows:
+        assert isinstance(self.part.state, OffloadState)
+        position = self.part.position + self.start
+        return Rows(position, len(self.given), len(self.kept), self.part.state.page_ids)
+
+
+class OffloadExecutor:
+    """Runs the plan of `layers.split`: see `Executor`. Its KV caches are f16."""
+
+    state_class: ClassVar[type[State]] = OffloadState
+
+    def __init__(self, layers: DeviceLayers, near: Callable[[Plan], Executor]) -> None:
+        self.layers, self.plan = layers, layers.split.plan
+        self.near = near(layers.split.near)
+        self.hooks: dict[str, Hook] = {}
+        self.edition: tuple[object, ...] = ()
+        self.n_threads = int(getattr(self.near, "n_threads", 1))
+
+    def follow(self, plan: Plan) -> None:
+        """See `Executor.follow`; raises UsageError."""
+        raise UsageError("a model with layers on a device cannot be patched; load it without")
+
+    @staticmethod
+    def weight_bytes(plan: Plan) -> int:
+        """See `Executor.weight_bytes`."""
+        return sum(weight.nbytes for weight in plan.weights())
+
+    def shapes(self, kv: KVType) -> list[Any]:
+        """What a page has of all caches."""
+        return self.new_pages(1, kv).shapes
+
+    def new_pages(self, n_tokens: int, kv: KVType = "f16") -> DevicePages:
+        """See `Executor.new_pages`."""
+        if kv != "f16":
+            raise UsageError(f"a KV cache on a device is f16, got {kv}")
+        if n_tokens < 1:
+            raise UsageError(f"pages for {n_tokens} tokens are not possible, wanted at least 1")
+        near = self.near.state_class
+        shapes = [near.page_shape(cache, kv) for cache in self.near.plan.caches]
+        return self.layers.new_pages(shapes, -(-n_tokens // PAGE))
+
+    def new_state(
+        self,
+        n_ctx: int,
+        kv: KVType = "f16",
+        pages: Pages | None = None,
+        shared: Sequence[int] = (),
+    ) -> OffloadState:
+        """See `Executor.new_state`."""
+        return OffloadState(self, n_ctx, kv, pages, shared)
+
+    def kind(self, n_tokens: int) -> Hashable:
+        """See `Executor.kind`."""
+        return self.near.kind(n_tokens), n_tokens <= FEW, self.edition
+
+    def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
+        """See `Executor.run`."""
+        return self.run_batch([Part(state, tokens, position, outputs)])[0]
+
+    def begin(self, part: Part) -> Iterator[Array | None]:
+        """See `Executor.begin`: all at once."""
+        yield self.run_batch([part])[0]
+
+    def run_batch(self, parts: Sequence[Part]) -> list[Array]:
+        """See `Executor.run_batch`: the near layers of all parts, then those of the device."""
+        if self.hooks:
+            raise UsageError("tensors of a model with layers on a device cannot be watched")
+        with ExitStack() as running:
+            parts = prepared(self, parts)
+            states = [part.state for part in parts]
+            for part in parts:
+                running.enter_context(part.state.running(part.position, len(part.tokens)))
+            given = self.near.run_batch(
+                [
+                    Part(state.near, part.tokens, part.position, "hidden", part.piece)
+                    for part, state in zip(parts, states, strict=True)
+                    if isinstance(state, OffloadState)
+                ]
+            )
+            kept = [self._kept(part) for part in parts]
+            pieces = [self._pieces(*each) for each in zip(parts, given, kept, strict=True)]
+            for together in zip_longest(*pieces):
+                for some in _runs([piece for piece in together if piece is not None]):
+                    self._run(some)
+        return kept
+
+    def _kept(self, part: Part) -> Array:
+        """Room for the outputs of a part."""
+        n, hidden = len(part.tokens), part.outputs == "hidden"
+        tensor = self.plan.hidden if hidden else self.plan.logits
+        n = n if part.outputs in ("all", "hidden") else int(part.outputs == "last" and n > 0)
+        return np.empty((n, tensor.width), np.float32)
+
+    def _pieces(self, part: Part, given: Array, kept: Array) -> list[_Piece]:
+        """`part` cut into what single runs can take."""
+        n, every = len(given), part.outputs in ("all", "hidden")
+        most = MAX_OUTPUTS if part.outputs == "all" else MAX_TOKENS
+        pieces = []
+        for start in range(0, n, most):
+            end = min(start + most, n)
+            rows = kept[start:end] if every else kept[: None if end == n else 0]
+            few = (min(part.piece, MAX_TOKENS) or end - start) <= FEW
+            pieces.append(_Piece(part, given[start:end], rows, start, few))
+        return pieces
+
+    def _run(self, pieces: list[_Piece]) -> None:
+        """Evaluate `pieces` together and keep their outputs."""
+        first = pieces[0]
+        assert isinstance(first.part.state, OffloadState)
+        run = self.layers.hidden if first.part.outputs == "hidden" else self.layers.run
+        given = np.concatenate([piece.given for piece in pieces])
+        found = run(given, [p.rows for p in pieces], first.part.state.held, first.few)
+        for piece in pieces:
+            piece.kept[:] = found[: len(piece.kept)]
+            found = found[len(piece.kept) :]
+
+    def report(self) -> list[Choice]:
+        """What is where, for `vatra doctor` and notes."""
+        split, device = self.layers.split, self.layers.device
+        where = f"{split.n} of {split.n_layers} and the output, on {device.adapter}"
+        found = [Choice("layers on a device", where, split.reason or "as asked")]
+        return found + list(getattr(self.near, "report", list)())
+
+    def close(self) -> None:
+        """End the threads of the near layers."""
+        getattr(self.near, "close", lambda: None)()
+
+
+def offloaded(
+    plan: Plan, n: int, device: Device, near: Callable[[Plan], Executor], *, int8: bool = False
+) -> OffloadExecutor:
+    """An executor of `plan` with up to `n` of its last layers on a device; raises UsageError."""
+    cut = split(plan, n, lambda op: objection(op, device.most_binding))
+    return OffloadExecutor(DeviceLayers(device, cut, int8=int8), near)
+
+
+def open_on(
+    name: str | None, plan: Plan, n: int, near: Callable[[Plan], Executor], kv: KVType
+) -> OffloadExecutor:
+    """`offloaded` on the device that `choose` finds by `name`; raises UsageError."""
+    if kv != "f16":
+        raise UsageError(f"kv: the KV cache of layers on a device is f16, got {kv}")
+    adapter = choose(name)
+    # Metal has no instruction for products of packed integers
+    return offloaded(plan, n, Device(adapter), near, int8=adapter.backend != "metal")
+
+
+def _runs(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
+    """`pieces`, each of another state, in as few runs as have room and memory for them."""
+    waiting: dict[object, list[_Piece]] = {}
+    for piece in pieces:
+        assert isinstance(piece.part.state, OffloadState)
+        key = id(piece.part.state.held), piece.few, piece.part.outputs == "hidden"
+        some = [*waiting.get(key, []), piece]
+        n, n_outputs = sum(len(p.given) for p in some), sum(len(p.kept) for p in some)
+        most = MOST_ROWS if piece.few else MAX_TOKENS
+        if len(some) > 1 and (n > most or (not key[2] and n_outputs > MAX_OUTPUTS)):
+            yield waiting[key]
+            some = [piece]
+        waiting[key] = some
+    yield from waiting.values()

@@ -1,0 +1,6 @@
+fn codes(row: u32, unit: u32) -> Codes {
+  let b = row * UNITS + unit;
+  let q = quads[QS / 4u + b];
+  let d = half_at(D, b);
+  return Codes(looked_up(q), looked_up(q >> vec4(4u)), vec2(d), vec2(0f));
+}

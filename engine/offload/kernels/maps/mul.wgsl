@@ -1,0 +1,4 @@
+// y has one value for each EACH of x
+fn value(t: u32, i: u32) -> f32 {
+  return x[t * WIDTH + i] * y[(t * WIDTH + i) / EACH];
+}
