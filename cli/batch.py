@@ -217,7 +217,7 @@ def _answer(wanted: BatchOptions, left: list[Line], keeper: Keeper) -> None:
         for answer in answers_of(batch, jobs()):
             if answer.error is not None and not isinstance(answer.error, UsageError):
                 raise answer.error  # not the line's fault: it is still to be answered
-            keeper.keep(record(left[answer.index], answer, name))
+            keeper.keep(record(left[answer.index], answer, name, model.tokenizer_or_none))
     terminal.note(progress.summary, dim=True)
 
 

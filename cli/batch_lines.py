@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from vatra.errors import UsageError, VatraError
+from vatra.engine.fields import read
+from vatra.engine.openai.messages import as_messages, as_tools
+from vatra.engine.openai.requests import REQUESTS, Form, OpenAIForm
+from vatra.engine.writing import Writing
+from vatra.errors import UsageError, VatraError, WrongArgument
 
 if TYPE_CHECKING:
     from vatra.engine.batch_answers import Job
@@ -18,35 +20,7 @@ if TYPE_CHECKING:
     from vatra.engine.model import Model
     from vatra.formats.chat_template import ChatTemplate
 
-CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
-_OWN = frozenset(
-    [
-        "prompt",
-        "messages",
-        "tools",
-        "template_kwargs",
-        "max_tokens",
-        "stop",
-        "logprobs",
-        "json",
-        "json_schema",
-        "grammar",
-    ]
-)
-_OTHER_NAMES = {"max_completion_tokens": "max_tokens", "chat_template_kwargs": "template_kwargs"}
-# What OpenAI's clients send that changes nothing here.
-_IGNORED = frozenset(
-    [
-        "model",
-        "user",
-        "store",
-        "metadata",
-        "service_tier",
-        "stream",
-        "stream_options",
-        "parallel_tool_calls",
-    ]
-)
+CHAT = "/v1/chat/completions"
 Key = tuple[str, Any]
 
 
@@ -97,40 +71,23 @@ def _line(text: bytes, number: int) -> Line:
     line_id, url = name if known else None, str(given.get("url", "")) if openai else ""
     try:
         if not known and (openai or name is not None):
-            raise UsageError(f"id: got {name!r:.60}, wanted a text or an integer")
-        fields = _from_openai(given) if openai else given
+            raise WrongArgument(f"id: got {name!r:.60}, wanted a text or an integer")
+        fields = _body(given) if openai else given
         return Line(number, digest, line_id, url, fields)
     except VatraError as error:
         return Line(number, digest, line_id, url or CHAT * openai, error=error)
 
 
-def _from_openai(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of our own form for a line of OpenAI's."""
+def _body(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The request in a line of OpenAI's."""
     body, url = given.get("body"), given.get("url")
-    if given.get("method", "POST") != "POST" or url not in (CHAT, COMPLETION):
-        raise UsageError(f"method and url: wanted POST and {CHAT} or {COMPLETION}, got {url!r:.60}")
+    if given.get("method", "POST") != "POST" or url not in REQUESTS:
+        raise UsageError(
+            f"method and url: wanted POST and {' or '.join(REQUESTS)}, got {url!r:.60}"
+        )
     if not isinstance(body, dict):
-        raise UsageError(f"body: got {body!r:.60}, wanted an object")
-    fields = {n: value for n, value in body.items() if n not in _IGNORED and value is not None}
-    for name, ours in _OTHER_NAMES.items():
-        if name in fields:
-            fields[ours] = fields.pop(name)
-    if fields.pop("n", 1) != 1:
-        raise UsageError("n: a line has one answer")
-    if url == CHAT:
-        wanted, top = fields.pop("logprobs", False), fields.pop("top_logprobs", 0)
-        fields |= {"logprobs": top or 1} if wanted else {}
-    match form := fields.pop("response_format", {"type": "text"}):
-        case {"type": "text"}:
-            pass
-        case {"type": "json_object"}:
-            fields["json"] = True
-        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
-            fields["json_schema"] = schema
-        case _:
-            what = "wanted json_object, or json_schema with a schema"
-            raise UsageError(f"response_format: got {form!r:.60}, {what}")
-    return fields
+        raise WrongArgument(f"body: got {body!r:.60}, wanted an object")
+    return body
 
 
 @dataclass(frozen=True)
@@ -146,115 +103,67 @@ class Defaults:
     grammar: Grammar | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnRequest(Form):
+    """A line in our own form."""
+
+    OTHER_NAMES: ClassVar = {**Form.OTHER_NAMES, "chat_template_kwargs": "template_kwargs"}
+
+    prompt: str | Sequence[int] | None = None
+    messages: Sequence[Any] | None = None
+    tools: Sequence[Any] | None = None
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    logprobs: int | None = None
+    json: bool = False
+
+    def writing(self, defaults: Defaults) -> Writing:
+        """What is to be written; a prompt is said in a chat, if nothing else is wanted."""
+        prompt = self.prompt
+        messages = None if self.messages is None else as_messages(self.messages, own=True)
+        if defaults.chat and messages is None and isinstance(prompt, str):
+            prompt, messages = None, [{"role": "user", "content": prompt}]
+        return Writing(
+            prompt,
+            messages,
+            as_tools(self.tools),
+            self.template_kwargs,
+            logprobs=self.logprobs,
+            json=self.json,
+            **self.job(),
+        )
+
+
+def request_of(line: Line) -> OpenAIForm:
+    """What a line in OpenAI's form asks for; raises UsageError."""
+    asked = read(REQUESTS[line.url], line.fields)
+    if (n_answers := len(asked.answers())) != 1:
+        raise UsageError(f"a line has one answer, and this one asks for {n_answers}")
+    return asked
+
+
 def job_of(line: Line, model: Model, defaults: Defaults) -> Job | VatraError:
     """What the model is to do for a line."""
+    from vatra.engine.writing import job_of as made
+
     try:
         if line.error is not None:
             raise line.error
-        return _job(line.fields, line.url == COMPLETION, model, defaults)
+        if line.url:
+            [writing] = request_of(line).writings()
+        else:
+            writing = read(OwnRequest, line.fields).writing(defaults)
+        messages = writing.messages
+        if defaults.system is not None and messages and messages[0]["role"] != "system":
+            messages = [{"role": "system", "content": defaults.system}, *messages]
+        own = replace(
+            writing,
+            messages=messages,
+            sampling={**defaults.sampling, **writing.sampling},
+            max_tokens=defaults.max_tokens if writing.max_tokens is None else writing.max_tokens,
+            stop=writing.stop or defaults.stop,
+        )
+        job = made(own, model, defaults.template)
+        grammar = job.options["grammar"] or defaults.grammar
+        return replace(job, options={**job.options, "grammar": grammar})
     except VatraError as error:
         return error
-
-
-def _job(fields: Mapping[str, Any], raw: bool, model: Model, defaults: Defaults) -> Job:
-    from vatra.cli.options import SAMPLING
-    from vatra.engine.batch_answers import Job
-    from vatra.engine.sampling import Sampling, named_token
-
-    known = _OWN | {row.field for row in SAMPLING}
-    for name in fields:
-        if name not in known:
-            near = "".join(f"; did you mean {n}?" for n in get_close_matches(name, known, 1))
-            raise UsageError(f"{name!r:.60} is not a field of a line{near}")
-    given: dict[str, Any] = {n: value for n, value in fields.items() if n not in _OWN}
-    if isinstance(bias := given.get("logit_bias"), dict):
-        given["logit_bias"] = [(named_token(name), x) for name, x in bias.items()]
-    options = {
-        "sampling": Sampling.from_metadata(
-            model.metadata, model.path, **(dict(defaults.sampling) | given)
-        ),
-        "max_tokens": fields.get("max_tokens", defaults.max_tokens),
-        "stop": _stops(fields["stop"]) if "stop" in fields else defaults.stop,
-        "logprobs": fields.get("logprobs", 0),
-        "grammar": _form(fields) or defaults.grammar,
-    }
-    kwargs = {"tools": _tools(fields.get("tools")), **_object(fields, "template_kwargs")}
-    prompt = _prompt(fields, raw or not defaults.chat, defaults.system)
-    return Job(prompt, options, defaults.template, kwargs)
-
-
-def _prompt(fields: Mapping[str, Any], raw: bool, system: str | None) -> Any:
-    """A text or tokens to be continued, or messages."""
-    if ("prompt" in fields) == ("messages" in fields):
-        raise UsageError("wanted either a prompt or messages")
-    if "messages" in fields:
-        messages = fields["messages"]
-        if not isinstance(messages, list) or not messages:
-            raise UsageError(f"messages: got {messages!r:.60}, wanted a list of them")
-        for i, message in enumerate(messages):
-            _check_message(f"messages[{i}]", message)
-    else:
-        prompt = fields["prompt"]
-        if isinstance(prompt, list) and prompt and all(type(i) is int for i in prompt):
-            return prompt
-        if not isinstance(prompt, str):
-            raise UsageError(f"prompt: got {prompt!r:.60}, wanted a text or tokens")
-        if raw:
-            return prompt
-        messages = [{"role": "user", "content": prompt}]
-    if system is not None and messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": system}, *messages]
-    return messages
-
-
-def _check_message(name: str, message: object) -> None:
-    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-        raise UsageError(f"{name}: got {message!r:.60}, wanted a role and content")
-    if not isinstance(message.get("content"), (str, list, type(None))):
-        raise UsageError(f"{name}: got content {message['content']!r:.60}, wanted a text")
-
-
-def _stops(given: object) -> list[str]:
-    stops = [given] if isinstance(given, str) else given
-    if not isinstance(stops, list):
-        raise UsageError(f"stop: got {given!r:.60}, wanted a text or a list of texts")
-    return stops
-
-
-def _tools(given: object) -> list[dict[str, Any]] | None:
-    if given is None or (isinstance(given, list) and all(isinstance(t, dict) for t in given)):
-        return given or None
-    raise UsageError(f"tools: got {given!r:.60}, wanted a list of objects")
-
-
-def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = fields.get(name) or {}
-    taken = {"self", "messages", "tools", "template", "add_generation_prompt"}
-    if not isinstance(found, dict) or taken & set(found):
-        raise UsageError(f"{name}: got {found!r:.60}, wanted an object of names a template knows")
-    return found
-
-
-def _form(fields: Mapping[str, Any]) -> Grammar | None:
-    """What the answer may be, if a line says so."""
-    asked = [
-        name for name in ("json", "json_schema", "grammar") if fields.get(name) not in (None, False)
-    ]
-    if len(asked) > 1:
-        raise UsageError(f"{' and '.join(asked)}: only one of them at a time")
-    if not asked:
-        return None
-    value = fields[asked[0]]
-    return _grammar(asked[0], value if isinstance(value, str) else json.dumps(value))
-
-
-@lru_cache(maxsize=64)
-def _grammar(kind: str, text: str) -> Grammar:
-    from vatra.engine.constraint import Grammar
-
-    makers: dict[str, Callable[[str], Grammar]] = {
-        "json": lambda _: Grammar.json(),
-        "json_schema": Grammar.json_schema,
-        "grammar": Grammar.gbnf,
-    }
-    return makers[kind](text)

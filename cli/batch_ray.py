@@ -87,7 +87,8 @@ class Answerer:
             answer = next(answers_of(self.batch, [job_of(line, self.model, self.defaults)]))
             if answer.error is not None and not isinstance(answer.error, UsageError):
                 raise answer.error
-            made = record(line, answer, Path(self.model.path).name)
+            name, tokenizer = Path(self.model.path).name, self.model.tokenizer_or_none
+            made = record(line, answer, name, tokenizer)
             n_tokens = answer.statistics.generated_tokens
             return {"line": line.number, "record": made, "tokens": n_tokens}
         except Exception as error:

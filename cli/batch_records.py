@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping
-from itertools import accumulate
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vatra.cli.batch_lines import CHAT, Key, Line
+from vatra.cli.batch_lines import Key, Line, request_of
+from vatra.engine.openai.answers import Head, as_call
+from vatra.engine.openai.errors import shape, wrong
+from vatra.engine.writing import Begun, Piece, calls_of, ended, tokens_of
 
 if TYPE_CHECKING:
     from vatra.engine.batch_answers import BatchAnswer
-    from vatra.formats.tool_calls import ToolCall
+    from vatra.formats.tokenizer import Tokenizer
 
 _PREFIX = "batch_req_"  # of the ids of records in OpenAI's form
 
 
-def record(line: Line, answer: BatchAnswer, model: str) -> dict[str, Any]:
+def record(
+    line: Line, answer: BatchAnswer, model: str, tokenizer: Tokenizer | None = None
+) -> dict[str, Any]:
     """What is written of an answer of `model`, in the form that its line has."""
     if line.url and line.id is not None:
-        return _openai_record(line, answer, model)
+        return _openai_record(line, answer, model, tokenizer)
     head = {"id": line.id} if line.id is not None else {}
     head |= {"line": line.number, "hash": line.hash}
     if answer.error is not None:
@@ -28,7 +31,7 @@ def record(line: Line, answer: BatchAnswer, model: str) -> dict[str, Any]:
     s = answer.statistics
     more: dict[str, Any] = {
         "reasoning": answer.reasoning,
-        "tool_calls": [_call(call) for call in answer.tool_calls],
+        "tool_calls": list(map(as_call, calls_of(answer.tool_calls))),
         "logprobs": [
             {"token": step.token, "text": step.text, "logprob": step.logprob,
              "top": [top._asdict() for top in step.top_logprobs]}
@@ -58,80 +61,24 @@ def key_of(found: Mapping[str, Any]) -> tuple[Key, str, bool]:
     return key, found["hash"], "error" in found
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
-    arguments = json.dumps(call.arguments)
-    return {
-        "id": call.id,
-        "type": "function",
-        "function": {"name": call.name, "arguments": arguments},
-    }
-
-
-def _openai_record(line: Line, answer: BatchAnswer, model: str) -> dict[str, Any]:
-    status, body = 200, _body(line, answer, model)
-    if answer.error is not None:
-        kind, what = "invalid_request_error", str(answer.error)
-        status, body = 400, {"error": {"message": what, "type": kind, "param": None, "code": None}}
+def _openai_record(
+    line: Line, found: BatchAnswer, model: str, tokenizer: Tokenizer | None
+) -> dict[str, Any]:
+    if found.error is None:
+        decode = str if tokenizer is None else partial(tokenizer.decode, special=True)
+        [answer] = request_of(line).answers(decode)
+        answer.add(Begun(0, 0, found.seed or 0))
+        tokens = tokens_of(found.steps, tokenizer)
+        answer.add(Piece(found.text, found.reasoning, calls_of(found.tool_calls), tokens))
+        answer.add(ended(found))
+        status, body = 200, Head(answer.chat, model, name=line.hash).whole([answer])
+    else:
+        message, code, param = wrong(found.error)
+        status, body = 400, shape(message, "invalid_request_error", param, code)
     name = _PREFIX + line.hash
     return {
         "id": name,
         "custom_id": line.id,
         "response": {"status_code": status, "request_id": name, "body": body},
         "error": None,
-    }
-
-
-def _body(line: Line, answer: BatchAnswer, model: str) -> dict[str, Any]:
-    """A chat or a completion as OpenAI's API returns it."""
-    chat, s = line.url == CHAT, answer.statistics
-    reason = "length" if answer.finish_reason == "length" else "stop"
-    choice: dict[str, Any] = {"index": 0, "finish_reason": reason, "logprobs": None}
-    if chat:
-        said: dict[str, Any] = {"role": "assistant", "content": answer.text}
-        if answer.reasoning:
-            said["reasoning_content"] = answer.reasoning
-        if answer.tool_calls:
-            said["tool_calls"] = [_call(call) for call in answer.tool_calls]
-            choice["finish_reason"] = "tool_calls"
-        choice["message"] = said
-    else:
-        choice["text"] = answer.text
-    if answer.steps:
-        choice["logprobs"] = _chat_logprobs(answer) if chat else _logprobs(answer)
-    n_prompt = s.prompt_tokens + s.reused_tokens
-    return {
-        "id": f"{'chatcmpl' if chat else 'cmpl'}-{line.hash}",
-        "object": "chat.completion" if chat else "text_completion",
-        "created": int(time.time()),
-        "model": model,
-        "choices": [choice],
-        "usage": {
-            "prompt_tokens": n_prompt,
-            "completion_tokens": s.generated_tokens,
-            "total_tokens": n_prompt + s.generated_tokens,
-            "prompt_tokens_details": {"cached_tokens": s.reused_tokens},
-        },
-    }
-
-
-def _chat_logprobs(answer: BatchAnswer) -> dict[str, Any]:
-    def one(text: str, logprob: float) -> dict[str, Any]:
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
-
-    return {
-        "content": [
-            one(step.text, step.logprob)
-            | {"top_logprobs": [one(top.text, top.logprob) for top in step.top_logprobs]}
-            for step in answer.steps
-        ]
-    }
-
-
-def _logprobs(answer: BatchAnswer) -> dict[str, Any]:
-    texts = [step.text for step in answer.steps]
-    return {
-        "tokens": texts,
-        "token_logprobs": [step.logprob for step in answer.steps],
-        "top_logprobs": [{t.text: t.logprob for t in step.top_logprobs} for step in answer.steps],
-        "text_offset": [0, *accumulate(map(len, texts))][:-1],
     }

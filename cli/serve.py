@@ -177,7 +177,6 @@ async def _serve(
 
 def _check_packages() -> None:
     try:
-        import pydantic  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:

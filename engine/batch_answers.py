@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from vatra.engine.batch import Batch
-from vatra.engine.generation import FinishReason, Statistics, Step, stop_strings
+from vatra.engine.generation import FinishReason, Statistics, Step
 from vatra.errors import VatraError
 from vatra.formats.answers import message
 
@@ -26,12 +26,25 @@ AHEAD = 2  # times as many prompts are made ready as are written at once
 
 @dataclass(frozen=True)
 class Job:
-    """A prompt - text, tokens or messages - and what `Batch.submit` is to be told of it."""
+    """A prompt - text, tokens or messages - and what `Batch.submit` is to be told beside it."""
 
     prompt: Any
     options: Mapping[str, Any] = field(default_factory=dict)
     template: ChatTemplate | None = None
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    raw: bool = False  # a text is read without the tokens that begin every text
+    with_steps: bool = False  # the answer has its steps
+
+    def ready(self, model: Model) -> dict[str, Any]:
+        """The options with the `ids` of the prompt, and what reads the `answer` of a chat."""
+        prompt = self.prompt
+        if isinstance(prompt, str):
+            ids = model.tokenizer.encode(prompt, bos=False if self.raw else None)
+            return {**self.options, "ids": ids}
+        if not (isinstance(prompt, Sequence) and prompt and isinstance(prompt[0], Mapping)):
+            return {**self.options, "ids": prompt}
+        ids, answer = model.chat_prompt(prompt, template=self.template, **self.template_kwargs)
+        return {**self.options, "ids": ids, "answer": answer}
 
 
 @dataclass(frozen=True)
@@ -100,29 +113,14 @@ def answers_of(batch: Batch, jobs: Iterable[Job | VatraError]) -> Iterator[Batch
 
 def _submit(batch: Batch, job: Job, on_end: Callable[[], None]) -> tuple[Request, list[Step]]:
     """The request of a job, and its steps where they are wanted, both to be filled."""
-    model, options, steps = batch.model, dict(job.options), list[Step]()
-    keep = steps.append if options.get("logprobs") else _forget
-    if isinstance(job.prompt, str):
-        ids: Iterable[int] = model.tokenizer.encode(job.prompt)
-    elif _is_chat(job.prompt):
-        template = job.template or model.chat_template
-        ids, options["answer"] = model.chat_prompt(
-            job.prompt, template=template, **job.template_kwargs
-        )
-        options["stop"] = [*stop_strings(options.get("stop", ())), *template.stop]
-    else:
-        ids = job.prompt
+    steps = list[Step]()
+    keep = steps.append if job.with_steps else _forget
     request = batch.submit(
-        ids,
-        **options,
+        **job.ready(batch.model),
         on_step=lambda _, step: keep(step),
         on_end=lambda _request, _error: on_end(),
     )
     return request, steps
-
-
-def _is_chat(prompt: Any) -> bool:
-    return isinstance(prompt, Sequence) and bool(prompt) and isinstance(prompt[0], Mapping)
 
 
 def _forget(_step: Step) -> None:

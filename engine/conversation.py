@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vatra.engine import session_file
-from vatra.engine.generation import Steps, stop_strings
+from vatra.engine.generation import Steps
 from vatra.engine.sampling import Sampling
 from vatra.engine.session import Overflow
 from vatra.engine.speculation import Speculate
@@ -151,14 +151,13 @@ class Conversation:
         n_tokens = len(ids)
         if self._overflow == "shift" and n_tokens > self.session.n_ctx:
             forgotten, ids, answer = self._shorter(messages, 0)
-        stops = [*stop_strings(stop), *self.template.stop]
         if self._answer is not None:
             self._answer.close()
         self.session.sync(ids, progress)
         steps = self.session.generate(
             sampling,
             max_tokens,
-            stops,
+            stop,
             answer,
             logprobs=logprobs,
             grammar=grammar,

@@ -155,6 +155,8 @@ class Writer:
         self.tokens: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.statistics = Statistics()
+        self._answer = answer or Answer()
+        stop = [*stop_strings(stop), *self._answer.stop]
         self._stops = StopStrings(stop)
         self._n_alternatives = check_count("logprobs", logprobs)
         tokenizer = model.tokenizer_or_none
@@ -163,7 +165,6 @@ class Writer:
         self._eog = frozenset() if tokenizer is None else tokenizer.eog_ids
         self._tokenizer = tokenizer
         self._stream = None if tokenizer is None else tokenizer.stream(continues=True)
-        self._answer = answer or Answer()
         if stop:
             _ = model.tokenizer  # without it no text is ever found: it says why
         self._form: Form | None = None

@@ -21,7 +21,7 @@ from vatra.choices import Choice
 from vatra.engine import memory, numerics
 from vatra.engine.cpu import without_kernel
 from vatra.engine.executor import KV_TYPES, Executor, KVType, Outputs, Part, State
-from vatra.engine.generation import Steps, stop_strings
+from vatra.engine.generation import Steps
 from vatra.engine.hooks import Capture, Change, Hooks
 from vatra.engine.logprobs import (
     TokenLogprob,
@@ -504,18 +504,16 @@ class Model:
         fields of Sampling.
         """
         sampling = self._sampling(sampling, values)
-        template = template or self.chat_template
         kwargs = {"tools": tools, **dict(template_kwargs or {})}
         ids, answer = self.chat_prompt(messages, template=template, **kwargs)
         with self._chat_lock:
             busy = self._chat_steps is not None and not self._chat_steps.closed
             session = self._chat if self._chat is not None and not busy else self.session()
             session.sync(ids, progress)
-            stops = [*stop_strings(stop), *template.stop]
             steps = session.generate(
                 sampling,
                 max_tokens,
-                stops,
+                stop,
                 answer,
                 logprobs=logprobs,
                 grammar=grammar,
@@ -597,7 +595,10 @@ class Model:
             "grammar": grammar,
         }
         template_kwargs = {"tools": tools, **dict(template_kwargs or {})}
-        jobs = (Job(prompt, options, template, template_kwargs) for prompt in prompts)
+        jobs = (
+            Job(prompt, options, template, template_kwargs, with_steps=bool(logprobs))
+            for prompt in prompts
+        )
         found = answers(self, jobs, parallel, ctx)
         return ordered(found) if in_order else found
 

@@ -195,7 +195,7 @@ def _as_samplers(value: object, own: set[str]) -> list[str]:
     found: list[str] = []
     for name in names:
         known = _sampler(name) if isinstance(name, str) else None
-        if known is None and name not in own:
+        if known is None and not (isinstance(name, str) and name in own):
             raise UsageError(f"samplers: got {_short(name)}, wanted {wanted}")
         if known != ADAPTIVE:
             found.append(known or name)

@@ -45,7 +45,8 @@ class Answer:
 
     `tools` are those the model was given, which tell numbers from digits; `prompt` is the text
     before the answer, which may have begun its thinking; `first_call` is the number of the first
-    call that the model gives no id. `reasoning`, `content` and `tool_calls` are what was found.
+    call that the model gives no id; `stop` are strings that end it. `reasoning`, `content` and
+    `tool_calls` are what was found.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class Answer:
         tools: Sequence[Mapping[str, Any]] | None = None,
         prompt: str = "",
         first_call: int = 0,
+        stop: Sequence[str] = (),
     ) -> None:
+        self.stop = stop
         self.reasoning = self.content = ""
         self.tool_calls: list[ToolCall] = []
         self._types = types_of(tools)

@@ -111,7 +111,7 @@ class ChatTemplate:
         made = [message.get("tool_calls") for message in messages]
         calls = sum(len(calls) for calls in made if isinstance(calls, (list, tuple)))
         text = "".join(segment.text for segment in prompt)
-        return Answer(syntax_of(self.source), tools, text, calls)
+        return Answer(syntax_of(self.source), tools, text, calls, self.stop)
 
     def _segments(self, plain: dict[str, Any], add_generation_prompt: bool) -> list[Segment]:
         guarded = self._guard.guard(plain)

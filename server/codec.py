@@ -1,4 +1,4 @@
-"""Jobs, events and errors as JSON holds them, and back: what is not as declared is refused.
+"""Jobs, events and errors as JSON holds them; `engine.fields.read` reads them again.
 
 Numbers may be infinite, as logits are: both ends are Python, whose JSON writes them.
 """
@@ -9,16 +9,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
-from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any
 
 from vatra import errors
 from vatra.engine.session import ContextFull
 from vatra.errors import OutOfMemory, UsageError, VatraError
 from vatra.server.errors import Crashed
-
-T = TypeVar("T")
 
 ERRORS = {
     known.__name__: known
@@ -57,101 +54,6 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def _is_plain(value: object) -> bool:
     return isinstance(value, _PLAIN)
-
-
-def read(kind: type[T], value: Any) -> T:
-    """The dataclass `kind` that `plain` made `value` of; UsageError names the field that is wrong.
-
-    Unknown fields are wrong, too.
-    """
-    return _read(kind, value, "")  # type: ignore[no-any-return]
-
-
-def _read(kind: Any, value: Any, where: str) -> Any:
-    if kind is Any:
-        return value
-    if is_dataclass(kind):
-        return _dataclass(kind, value, where)
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is UnionType:
-        return _one_of(inner, value, where)
-    if origin is Literal:
-        return value if value in inner else _wrong(kind, value, where)
-    if origin is tuple and isinstance(value, (list, tuple)) and len(value) == len(inner):
-        return tuple(_read(k, v, where) for k, v in zip(inner, value, strict=True))
-    if origin is Sequence and isinstance(value, (list, tuple)):
-        if inner[0] is int and all(type(item) is int for item in value):
-            return value
-        return [_read(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if origin is Mapping and isinstance(value, Mapping):
-        return {key: _read(inner[1], item, f"{where}.{key}") for key, item in value.items()}
-    if kind is float and type(value) is int:
-        return float(value)
-    return value if type(value) is kind else _wrong(kind, value, where)
-
-
-def _dataclass(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, Mapping):
-        _wrong(kind, value, where)
-    hints = _hints(kind)
-    for name in value:
-        if name not in hints:
-            raise UsageError(f"{_place(where)}{name!r} is not known{meant(name, hints)}")
-    found = {
-        n: v if type(v) is hints[n] else _read(hints[n], v, f"{where}.{n}" if where else n)
-        for n, v in value.items()
-    }
-    if lacking := _required(kind) - found.keys():
-        raise UsageError(f"{_place(where)}{min(lacking)} is missing")
-    return kind(**found)
-
-
-def _one_of(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
-    for kind in kinds:
-        if _looks_like(kind, value):
-            return _read(kind, value, where)
-    return _wrong(" or ".join(map(_named, kinds)), value, where)
-
-
-def _looks_like(kind: Any, value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return get_origin(kind) in (Sequence, tuple)
-    if isinstance(value, Mapping):
-        return get_origin(kind) is Mapping or is_dataclass(kind)
-    return type(value) is kind
-
-
-def _wrong(kind: Any, value: Any, where: str) -> Any:
-    raise UsageError(f"{_place(where)}got {value!r:.60}, wanted {_named(kind)}")
-
-
-def _place(where: str) -> str:
-    return f"{where}: " if where else ""
-
-
-def _named(kind: Any) -> str:
-    """A type as a person who writes JSON calls it."""
-    if isinstance(kind, str):
-        return kind
-    if get_origin(kind) is Literal:
-        return " or ".join(map(repr, get_args(kind)))
-    if get_origin(kind) is UnionType:
-        return " or ".join(map(_named, get_args(kind)))
-    if get_origin(kind) in (Sequence, tuple):
-        return "a list"
-    names = {str: "a text", int: "an integer", float: "a number", bool: "true or false"}
-    return "null" if kind is NoneType else names.get(kind, "an object")
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-@cache
-def _required(kind: Any) -> frozenset[str]:
-    plain = (f for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)
-    return frozenset(f.name for f in plain)
 
 
 def meant(name: object, known: Any) -> str:

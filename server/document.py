@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from math import inf
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
+from vatra.engine.fields import types_of
+from vatra.engine.openai.requests import REQUESTS as TEXTS
+from vatra.engine.sampling import Sampling
 from vatra.server import ollama_requests, openai_requests
 
-REQUESTS: dict[str, type[BaseModel]] = {
-    "/v1/chat/completions": openai_requests.ChatRequest,
-    "/v1/completions": openai_requests.CompletionRequest,
+REQUESTS: dict[str, Any] = {
+    **TEXTS,
     "/v1/embeddings": openai_requests.EmbeddingsRequest,
     "/tokenize": openai_requests.TokenizeRequest,
     "/detokenize": openai_requests.DetokenizeRequest,
@@ -45,25 +48,21 @@ _ERROR = {
 
 def document(routes: Iterable[Route], with_key: bool, version: str) -> dict[str, Any]:
     """OpenAPI 3.1 of the API's routes; `version` is that of the program."""
-    kinds = [(kind, "validation") for kind in dict.fromkeys(REQUESTS.values())]
-    names, schemas = models_json_schema(
-        kinds,  # type: ignore[arg-type]
-        ref_template="#/components/schemas/{model}",
-    )
     paths: dict[str, Any] = {}
     for route in routes:
         path = re.sub(r":path}", "}", route.path)
         for method in sorted((route.methods or set()) - {"HEAD"}):
             operation = _operation(route, path)
-            kind = REQUESTS.get(path.removeprefix("/v1"), REQUESTS.get(path))
-            if kind is not None:
-                schema = names[(kind, "validation")]
+            asked = path if path in REQUESTS else path.removeprefix("/v1")
+            if asked in REQUESTS:
+                schema = {"$ref": f"#/components/schemas/{_name(asked)}"}
                 operation["requestBody"] = {
                     "required": True,
                     "content": {"application/json": {"schema": schema}},
                 }
             paths.setdefault(path, {})[method.lower()] = operation
-    components: dict[str, Any] = {"schemas": {**schemas.get("$defs", {}), "Error": _ERROR}}
+    schemas = {_name(path): _schema(kind) for path, kind in REQUESTS.items()}
+    components: dict[str, Any] = {"schemas": {**schemas, "Error": _ERROR}}
     found: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -83,7 +82,7 @@ def document(routes: Iterable[Route], with_key: bool, version: str) -> dict[str,
 def _operation(route: Route, path: str) -> dict[str, Any]:
     answer: dict[str, Any] = {"application/json": {}}
     kind = REQUESTS.get(path)
-    if kind is not None and "stream" in kind.model_fields:
+    if kind is not None and "stream" in types_of(kind):
         answer |= {media: {} for before, media in _STREAMS.items() if path.startswith(before)}
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     operation: dict[str, Any] = {
@@ -100,3 +99,47 @@ def _operation(route: Route, path: str) -> dict[str, Any]:
             for name in parameters
         ]
     return operation
+
+
+def _name(path: str) -> str:
+    return path.strip("/").replace("/", ".")
+
+
+def _schema(kind: Any, limits: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The JSON schema of a type of the requests, within what its field's metadata say."""
+    inner = [known for known in get_args(kind) if known is not NoneType]
+    if is_dataclass(kind):
+        return _object(kind)
+    if get_origin(kind) is Literal:
+        return {"enum": inner}
+    if get_origin(kind) in (Union, UnionType):
+        found = [_schema(known, limits) for known in inner]
+        return {"anyOf": found} if len(found) > 1 else found[0]
+    if get_origin(kind) in (Sequence, Iterable, tuple):
+        alike = get_origin(kind) is not tuple or inner[-1] is ...
+        return {"type": "array", "items": _schema(inner[0]) if alike else {}}
+    names = {str: "string", bool: "boolean", int: "integer", float: "number", Any: ""}
+    low, high = limits.get("range", (-inf, inf))
+    plain = {"type": names.get(kind, "object"), "minimum": low, "maximum": high}
+    return {name: value for name, value in plain.items() if value not in ("", -inf, inf)}
+
+
+def _object(kind: Any) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for known in fields(kind):
+        if "names" in known.metadata:
+            types = types_of(Sampling)
+            properties |= {
+                f.name: _schema(f.metadata.get("type", types[f.name]), f.metadata)
+                for f in fields(Sampling)
+                if f.name in known.metadata["names"]
+            }
+        else:
+            properties[known.name] = _schema(types_of(kind)[known.name], known.metadata)
+    required = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING]
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }

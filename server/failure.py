@@ -9,6 +9,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
+from vatra.engine.openai.errors import shape, wrong
 from vatra.errors import OutOfMemory, UsageError, VatraError
 
 LOG = logging.getLogger("vatra.server")
@@ -64,14 +65,7 @@ class Failure:
         """The JSON of the answer, as clients that ask at `path` expect it."""
         if path.startswith("/api/"):
             return {"error": self.message}
-        return {
-            "error": {
-                "message": self.message,
-                "type": self.type,
-                "param": self.param,
-                "code": self.code,
-            }
-        }
+        return shape(self.message, self.type, self.param, self.code)
 
     def body(self, path: str = "") -> bytes:
         """`shape` as bytes."""
@@ -80,7 +74,6 @@ class Failure:
 
 def failure_of(error: BaseException) -> Failure:
     """What a client is told of an exception; of a bug of ours no more than that it is one."""
-    from vatra.engine.session import ContextFull
     from vatra.server.errors import Busy, Crashed, UnknownModel
 
     text = str(error)
@@ -93,13 +86,9 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(text, 503, "server_stopping", retry_after_s=5)
         case UnknownModel():
             return Failure(text, 404, "model_not_found", "model")
-        case ContextFull():
-            # OpenAI's sentence: there are clients that know this error by its words alone.
-            what = f"This model's maximum context length is {error.n_ctx} tokens. However, your "
-            what += f"text has {error.n_tokens}: shorten it, or start the server with more (--ctx)"
-            return Failure(what, 400, "context_length_exceeded", "messages")
         case UsageError():
-            return Failure(text, 400, "invalid_value", _named(text))
+            message, code, param = wrong(error)
+            return Failure(message, 400, code, param)
         case OutOfMemory():
             return Failure(text, 503, "out_of_memory")
         case Crashed():
@@ -121,9 +110,3 @@ def noted(error: BaseException) -> Failure:
     elif failure.status == 500:
         LOG.error("%s", failure.message)
     return failure
-
-
-def _named(text: str) -> str | None:
-    """The field that an error of ours begins with: `temperature: got ...`."""
-    name, colon, _ = text.partition(":")
-    return name if colon and name.replace("_", "").isalnum() else None

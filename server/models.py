@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from vatra.server.jobs import Description, Event, Writing
+from vatra.engine.writing import Writing
+from vatra.server.jobs import Description, Event
 
 
 class Models(Protocol):

@@ -15,11 +15,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from vatra.engine.fields import read
+from vatra.engine.openai.answers import Shape, finite
+from vatra.engine.openai.messages import as_messages, as_tools
+from vatra.engine.writing import Begun, Ended, Piece, Token, Writing
+from vatra.errors import WrongArgument
 from vatra.server.body import Bodies
 from vatra.server.errors import UnknownModel
-from vatra.server.failure import Refused
-from vatra.server.jobs import Begun, Description, Ended, Piece, Token, Writing
-from vatra.server.messages import as_messages, as_tools
+from vatra.server.jobs import Description
 from vatra.server.models import Models
 from vatra.server.ollama_requests import (
     ChatRequest,
@@ -27,16 +30,12 @@ from vatra.server.ollama_requests import (
     EmbedRequest,
     GenerateRequest,
     KeepAlive,
-    Options,
     ShowRequest,
     Written,
 )
 from vatra.server.openai import shortened
-from vatra.server.requests import read
 from vatra.server.stream import NDJSON, Streamed, attended
 from vatra.server.writings import merged
-
-Shape = dict[str, Any]
 
 TEMPLATE = "tokenizer.chat_template"
 NANO = 1_000_000_000
@@ -72,7 +71,7 @@ class Ollama:
         if not asked.messages:
             return await self._loaded(request, name, asked, {"message": _message("", "", [])})
         writing = Writing(
-            messages=_with_ids(as_messages(asked.messages)),
+            messages=_with_ids(as_messages(asked.messages, own=True)),
             tools=as_tools(asked.tools) or None,
             template_kwargs=_thinking(asked.think),
             **_job(asked),
@@ -85,7 +84,7 @@ class Ollama:
         name = self._name(asked.model)
         for field in ("suffix", "template", "context", "images"):
             if getattr(asked, field):
-                raise Refused(f"{field}: this server does not do it", param=field)
+                raise WrongArgument(f"{field}: this server does not do it")
         if not asked.prompt:
             return await self._loaded(request, name, asked, {"response": ""})
         if asked.raw:
@@ -222,9 +221,9 @@ class Ollama:
 
 def _job(asked: Written) -> Shape:
     """Fields of `Writing`."""
-    job = read(Options, asked.options or {}).job()
+    job = asked.options.job()
     job["logprobs"] = asked.top_logprobs if asked.logprobs else None
-    if isinstance(asked.format, dict):
+    if not isinstance(asked.format, str):
         job["json_schema"] = asked.format
     return job | {"json": asked.format == "json"}
 
@@ -242,14 +241,11 @@ def _with_ids(messages: Sequence[Mapping[str, Any]]) -> list[Shape]:
     found: list[Shape] = []
     waiting: list[str] = []
     n_calls = 0
-    for i, message in enumerate(messages):
+    for message in messages:
         read = dict(message)
-        if isinstance(calls := read.get("tool_calls"), list):
+        if "tool_calls" in read:
             named = []
-            for call in calls:
-                if not isinstance(call, dict):
-                    where = f"messages[{i}].tool_calls"
-                    raise Refused(f"{where}: got {call!r:.60}, wanted objects", param=where)
+            for call in read["tool_calls"]:
                 id = call.get("id") or f"call{n_calls:05}"
                 named.append({"type": "function", **call, "id": id})
                 n_calls += 1
@@ -294,7 +290,7 @@ def _message(text: str, reasoning: str, calls: Sequence[Mapping[str, Any]]) -> S
 
 
 def _likelihood(token: Token) -> Shape:
-    return {"token": token.text, "logprob": max(token.logprob, -9999.0)}
+    return {"token": token.text, "logprob": finite(token.logprob)}
 
 
 async def _collected(parts: AsyncGenerator[Shape, None], chat: bool) -> Shape:

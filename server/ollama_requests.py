@@ -2,96 +2,103 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
-
-from vatra.server.openai_requests import MOST_INPUTS, MOST_TOP_LOGPROBS, stops
-from vatra.server.requests import Request, SamplingFields
+from vatra.engine.fields import count
+from vatra.engine.openai.requests import MOST_TOP_LOGPROBS, SAMPLING, sampling, stops
 
 KeepAlive = int | float | str
+_NAME = field(metadata={"least": 1})
 
 
-class Options(SamplingFields):
+@dataclass(frozen=True)
+class Options:
     """How an answer is written. How a model is loaded is decided where the server is started."""
 
-    ignored: ClassVar = frozenset(
+    IGNORED: ClassVar = frozenset(
         {
             *("num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "num_keep", "numa"),
             *("low_vram", "f16_kv", "logits_all", "vocab_only", "use_mmap", "use_mlock"),
             *("embedding_only", "penalize_newline", "tfs_z"),
         }
     )
-    other_names: ClassVar = {"num_predict": "max_tokens", "repeat_last_n": "penalty_last_n"}
+    OTHER_NAMES: ClassVar = {"num_predict": "max_tokens", "repeat_last_n": "penalty_last_n"}
 
-    max_tokens: Annotated[int | None, Field(ge=-2, lt=2**31)] = None
-    stop: str | list[str] | None = None
+    max_tokens: int | None = count(None, -2)
+    stop: str | Sequence[str] = ()
+    sampling: Mapping[str, Any] = field(default_factory=dict, metadata={"names": SAMPLING})
 
     def job(self) -> dict[str, Any]:
         """Fields of `Writing` that these ask for."""
         most = self.max_tokens if self.max_tokens is not None and self.max_tokens > 0 else None
-        return {"max_tokens": most, "stop": stops(self.stop), "sampling": self.sampling()}
+        return {"max_tokens": most, "stop": stops(self.stop), "sampling": sampling(self.sampling)}
 
 
-class Written(Request):
-    """What chats and texts have in common; `options` are read by themselves."""
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What chats and texts have in common."""
 
-    model: Annotated[str, Field(min_length=1)]
+    IGNORED: ClassVar = frozenset({"truncate", "shift"})
+
+    model: str = _NAME
     stream: bool = True
-    options: dict[str, Any] | None = None
-    format: Literal["", "json"] | dict[str, Any] | None = None
+    options: Options = Options()
+    format: Literal["", "json"] | Mapping[str, Any] = ""
     keep_alive: KeepAlive | None = None
     think: bool | str | None = None
     logprobs: bool = False
-    top_logprobs: Annotated[int, Field(ge=0, le=MOST_TOP_LOGPROBS)] = 0
+    top_logprobs: int = count(0, 0, MOST_TOP_LOGPROBS)
 
 
+@dataclass(frozen=True, kw_only=True)
 class ChatRequest(Written):
     """POST /api/chat."""
 
-    ignored: ClassVar = frozenset({"truncate", "shift"})
-
-    messages: list[dict[str, Any]] = []
-    tools: list[dict[str, Any]] | None = None
+    messages: Sequence[Any] = ()
+    tools: Sequence[Any] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class GenerateRequest(Written):
     """POST /api/generate."""
-
-    ignored: ClassVar = frozenset({"truncate", "shift"})
 
     prompt: str = ""
     system: str = ""
     raw: bool = False
     suffix: str = ""
     template: str = ""
-    context: list[int] = []
-    images: list[Any] = []
+    context: Sequence[int] = ()
+    images: Sequence[Any] = ()
 
 
-class EmbedRequest(Request):
+@dataclass(frozen=True, kw_only=True)
+class EmbedRequest:
     """POST /api/embed."""
 
-    ignored: ClassVar = frozenset({"truncate", "options", "keep_alive"})
+    IGNORED: ClassVar = frozenset({"truncate", "options", "keep_alive"})
 
-    model: Annotated[str, Field(min_length=1)]
-    input: str | Annotated[list[str], Field(max_length=MOST_INPUTS)]
-    dimensions: Annotated[int | None, Field(ge=1)] = None
+    model: str = _NAME
+    input: str | Sequence[str]
+    dimensions: int | None = count(None, 1)
 
 
-class EmbeddingsRequest(Request):
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingsRequest:
     """POST /api/embeddings, the older form."""
 
-    ignored: ClassVar = frozenset({"truncate", "options", "keep_alive"})
+    IGNORED: ClassVar = frozenset({"truncate", "options", "keep_alive"})
 
-    model: Annotated[str, Field(min_length=1)]
+    model: str = _NAME
     prompt: str
 
 
-class ShowRequest(Request):
+@dataclass(frozen=True)
+class ShowRequest:
     """POST /api/show."""
 
-    ignored: ClassVar = frozenset({"verbose"})
-    other_names: ClassVar = {"name": "model"}
+    IGNORED: ClassVar = frozenset({"verbose"})
+    OTHER_NAMES: ClassVar = {"name": "model"}
 
-    model: Annotated[str, Field(min_length=1)]
+    model: str = _NAME

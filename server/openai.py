@@ -5,36 +5,31 @@ from __future__ import annotations
 import asyncio
 import base64
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from vatra.engine.fields import read
+from vatra.engine.openai.answers import Answer, Head, Shape, usage
+from vatra.engine.openai.messages import as_messages, as_tools
+from vatra.engine.openai.requests import ChatRequest, CompletionRequest, OpenAIForm
+from vatra.errors import WrongArgument
 from vatra.server.body import Bodies
-from vatra.server.calls import choice_of, schema_of, with_calls
-from vatra.server.failure import Refused
-from vatra.server.jobs import Begun, Ended, Event, Piece, Writing
-from vatra.server.messages import as_messages, as_tools
+from vatra.server.jobs import Description
 from vatra.server.models import Models
-from vatra.server.openai_answers import Answer, Head, Shape, model, timings, usage
 from vatra.server.openai_requests import (
-    ChatRequest,
-    CompletionRequest,
     DetokenizeRequest,
     EmbeddingsRequest,
-    Form,
     TemplateRequest,
     TokenizeRequest,
 )
-from vatra.server.requests import read
 from vatra.server.stream import SSE, Streamed, attended
 from vatra.server.writings import merged
-
-NO_THINKING = ("none", "minimal")  # efforts of reasoning that are none at all
 
 
 @dataclass(frozen=True)
@@ -68,57 +63,17 @@ class OpenAI:
     async def chat(self, request: Request) -> Any:
         """POST /v1/chat/completions."""
         asked = read(ChatRequest, await self.bodies.read(request))
-        name = self._name(asked.model)
-        tools = as_tools(asked.tools)
-        choice = choice_of(asked.tool_choice, tools)
-        job = asked.job()
-        if choice.forced:
-            job |= {"json_schema": schema_of(choice, tools), "json": False, "grammar": None}
-        kwargs = dict(asked.chat_template_kwargs or {})
-        if asked.reasoning_effort is not None:
-            kwargs.setdefault("reasoning_effort", asked.reasoning_effort)
-            kwargs.setdefault("enable_thinking", asked.reasoning_effort not in NO_THINKING)
-        writing = Writing(
-            messages=as_messages(asked.messages),
-            tools=None if choice.kind == "none" else tools,
-            template_kwargs=kwargs,
-            logprobs=asked.top_logprobs if asked.logprobs else None,
-            **job,
-        )
-        most = None if asked.parallel_tool_calls else 1
-        written = [
-            with_calls(self.models.write(name, job), choice, most)
-            for job in _seeded(writing, asked.n)
-        ]
-        head = Head("chat.completion", name, self.models.description(name).fingerprint)
-        return await self._answered(request, asked, head, written, asked.logprobs)
+        return await self._answered(request, asked, asked.answers())
 
     async def complete(self, request: Request) -> Any:
         """POST /v1/completions."""
         asked = read(CompletionRequest, await self.bodies.read(request))
-        name = self._name(asked.model)
-        if asked.suffix:
-            raise Refused("suffix: text is continued, not filled in", param="suffix")
-        if asked.best_of not in (None, asked.n):
-            raise Refused("best_of: wanted as many as n; ask for n answers", param="best_of")
-        if asked.echo and asked.logprobs is not None:
-            raise Refused("echo: not together with logprobs, as a prompt has none", param="echo")
-        job = asked.job()
-        writings: list[Writing] = []
-        before: list[str] = []
-        for prompt in asked.prompts():
-            writings += _seeded(Writing(prompt=prompt, logprobs=asked.logprobs, **job), asked.n)
-            text = ""
-            if asked.echo:
-                ids = None if isinstance(prompt, str) else prompt
-                text = str(prompt) if ids is None else await self.models.detokenize(name, ids)
-            before += [text] * asked.n
-        written = [self.models.write(name, writing) for writing in writings]
-        head = Head("text_completion", name, self.models.description(name).fingerprint)
-        head = replace(head, id=head.id.removeprefix("chat"))
-        return await self._answered(
-            request, asked, head, written, asked.logprobs is not None, before
-        )
+        texts: dict[tuple[int, ...], str] = {}
+        for prompt in asked.prompts() if asked.echo else ():
+            if not isinstance(prompt, str):
+                name = self._name(asked.model)
+                texts[tuple(prompt)] = await self.models.detokenize(name, prompt)
+        return await self._answered(request, asked, asked.answers(lambda ids: texts[tuple(ids)]))
 
     async def embed(self, request: Request) -> Response:
         """POST /v1/embeddings."""
@@ -172,7 +127,7 @@ class OpenAI:
             self._name(asked.model),
             as_messages(asked.messages),
             as_tools(asked.tools) or None,
-            asked.chat_template_kwargs or {},
+            asked.chat_template_kwargs,
         )
         return JSONResponse({"prompt": text, "tokens": ids})
 
@@ -181,26 +136,17 @@ class OpenAI:
         return self.models.description(asked or self.models.names()[0]).name
 
     async def _answered(
-        self,
-        request: Request,
-        asked: Form,
-        head: Head,
-        written: Sequence[AsyncIterator[Event]],
-        logprobs: bool,
-        before: Sequence[str] = (),
+        self, request: Request, asked: OpenAIForm, answers: Sequence[Answer]
     ) -> Any:
-        chat = head.kind == "chat.completion"
-        answers = [Answer(i, chat) for i in range(len(written))]
-        told = list(before) or [""] * len(written)
+        name = self._name(asked.model)
+        head = Head(answers[0].chat, name, self.models.description(name).fingerprint)
+        written = [self.models.write(name, writing) for writing in asked.writings()]
         events = merged(written, self.stop)
         if asked.stream:
-            options = asked.stream_options
-            wanted = options is not None and options.include_usage
-            parts = _parts(head, answers, events, logprobs, told, wanted, asked.n)
-            return Streamed(parts, SSE)
+            with_usage = asked.stream_options is not None and asked.stream_options.include_usage
+            return Streamed(_chunks(head, answers, events, with_usage, asked.n), SSE)
         await attended(request.receive, _collect(answers, events))
-        choices = [a.choice(logprobs, text) for a, text in zip(answers, told, strict=True)]
-        return JSONResponse(head.whole(choices, usage(answers, asked.n), timings(answers)))
+        return JSONResponse(head.whole(answers, asked.n) | {"timings": timings(answers)})
 
 
 async def _collect(
@@ -211,57 +157,74 @@ async def _collect(
             answers[number].add(event)
 
 
-async def _parts(
+async def _chunks(
     head: Head,
     answers: Sequence[Answer],
     events: AsyncGenerator[tuple[int, Any], None],
-    logprobs: bool,
-    before: Sequence[str],
     with_usage: bool,
     n: int,
 ) -> AsyncGenerator[Shape, None]:
-    """The chunks of a stream; the last one, with usage, has no choices."""
+    """The chunks of a stream; with usage the last one has that, and no choices."""
     nothing: Shape = {"usage": None} if with_usage else {}
-    left = len(answers)
     async with aclosing(events):
         async for number, event in events:
-            answer = answers[number]
-            answer.add(event)
-            if isinstance(event, Piece):
-                yield head.chunk([answer.delta(event, logprobs)], **nothing)
-            elif isinstance(event, Ended):
-                left -= 1
-                more = {} if left or with_usage else {"timings": timings(answers)}
-                yield head.chunk([answer.last()], **nothing, **more)
-            elif isinstance(event, Begun) and answer.chat:
-                first = {"role": "assistant", "content": ""}
-                choice = {"index": number, "delta": first, "logprobs": None, "finish_reason": None}
-                yield head.chunk([choice], **nothing)
-            elif isinstance(event, Begun) and before[number]:
-                piece = Piece(text=before[number])
-                yield head.chunk([Answer(number, False).delta(piece, False)], **nothing)
+            for choice in answers[number].add(event):
+                is_last = choice["finish_reason"] and all(a.ended for a in answers)
+                more = {"timings": timings(answers)} if is_last and not with_usage else nothing
+                yield head.chunk([choice], **more)
     if with_usage:
         yield head.chunk([], usage=usage(answers, n), timings=timings(answers))
 
 
-def _seeded(writing: Writing, n: int) -> list[Writing]:
-    """The same `n` times; with a seed given each has its own, the first the one given."""
-    seed = writing.sampling.get("seed")
-    if seed is None:
-        return [writing] * n
-    return [
-        replace(writing, sampling={**writing.sampling, "seed": (seed + i) % 2**64})
-        for i in range(n)
-    ]
+def timings(answers: Sequence[Answer]) -> Shape:
+    """What the first answer took, by the names of llama.cpp's server, with its seed."""
+    ended, begun = answers[0].ended, answers[0].begun
+    if ended is None:
+        return {}
+    n_read = ended.prompt_tokens - ended.reused_tokens
+    return {
+        "cache_n": ended.reused_tokens,
+        "prompt_n": n_read,
+        "prompt_ms": ended.prompt_s * 1e3,
+        "prompt_per_second": _rate(n_read, ended.prompt_s),
+        "predicted_n": ended.generated_tokens,
+        "predicted_ms": ended.generated_s * 1e3,
+        "predicted_per_second": _rate(ended.generated_tokens, ended.generated_s),
+        "waited_ms": ended.waited_s * 1e3,
+        "seed": None if begun is None else begun.seed,
+    }
+
+
+def _rate(count: int, seconds: float) -> float | None:
+    return count / seconds if seconds > 0 else None
+
+
+def model(description: Description) -> Shape:
+    """A model of the list of models, with more of it than OpenAI tells."""
+    return {
+        "id": description.name,
+        "object": "model",
+        "created": int(description.modified),
+        "owned_by": "vatra",
+        "state": description.state,
+        "n_ctx": description.n_ctx,
+        "parameters": description.parameters,
+        "size": description.size,
+        "architecture": description.architecture,
+        "quantisation": description.quantisation,
+        "embeds": description.embeds,
+        "chats": description.chats,
+        "error": description.error,
+    }
 
 
 def shortened(vector: Sequence[float], dimensions: int | None) -> list[float]:
-    """The first `dimensions` numbers of a vector, again of length 1, as OpenAI does; or Refused."""
+    """The first `dimensions` numbers, again of length 1, as OpenAI does; or WrongArgument."""
     if dimensions is None:
         return list(vector)
     if dimensions > len(vector):
         what = f"dimensions: got {dimensions}, this model's vectors have {len(vector)}"
-        raise Refused(what, param="dimensions")
+        raise WrongArgument(what)
     kept = list(vector[:dimensions])
     length = sum(x * x for x in kept) ** 0.5
     return [x / length for x in kept] if length else kept

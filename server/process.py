@@ -19,10 +19,12 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
+from vatra.engine.fields import read
+from vatra.engine.writing import Begun, Ended, Piece
 from vatra.errors import Unavailable, VatraError, printable
 from vatra.server import codec, death
 from vatra.server.errors import Crashed
-from vatra.server.jobs import Begun, Ended, Event, Job, Loaded, Loading, Piece, Vector
+from vatra.server.jobs import Event, Job, Loaded, Loading, Vector
 
 LOG = logging.getLogger("vatra.server")
 COMMAND = [sys.executable, "-P", "-m", "vatra.server.worker"]
@@ -156,7 +158,7 @@ class Process:
         message = json.loads(line)
         if "refused" in message:
             raise codec.raised(message["refused"])
-        self.loaded = codec.read(Loaded, message["loaded"])
+        self.loaded = read(Loaded, message["loaded"])
 
     @property
     def pid(self) -> int:
@@ -222,7 +224,7 @@ class Process:
                 self.pages = message["done"].get("pages", self.pages)
                 answer.end(message["done"])
         elif answer := self._answers.get(message["id"]):
-            answer.push(codec.read(_EVENTS[message["event"]], message["with"]), n_bytes)
+            answer.push(read(_EVENTS[message["event"]], message["with"]), n_bytes)
 
     def _fail(self, error: VatraError) -> None:
         self._gone = error

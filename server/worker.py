@@ -18,13 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
+from vatra.engine.fields import read
+from vatra.engine.writing import Begun, Writing, check_names, ended, job_of, piece
 from vatra.errors import IOFailed, UsageError, VatraError
 from vatra.server import codec
 from vatra.server.jobs import (
-    Begun,
     Detokenising,
     Embedding,
-    Ended,
     Event,
     File,
     Job,
@@ -33,7 +33,6 @@ from vatra.server.jobs import (
     Templating,
     Tokenising,
     Vector,
-    Writing,
 )
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class Worker:
             if task.cancelled:
                 self._done(task)
                 return
-            job = codec.read(_JOBS[message["job"]], message["with"])
+            job = read(_JOBS[message["job"]], message["with"])
             if isinstance(job, Writing):
                 self._write(task, job)
             else:
@@ -151,12 +150,13 @@ class Worker:
         raise AssertionError(type(job))
 
     def _apply_template(self, job: Templating) -> tuple[str, list[int]]:
+        from vatra.engine.openai.messages import as_messages
         from vatra.formats.chat_template import encode
-        from vatra.server.writing import check_messages
 
-        check_messages(job.messages, job.template_kwargs)
+        check_names(job.template_kwargs)
+        messages = as_messages(job.messages, own=True)
         segments = self._model.chat_template.render(
-            job.messages, **{"tools": job.tools or None, **job.template_kwargs}
+            messages, **{"tools": job.tools or None, **job.template_kwargs}
         )
         text = "".join(segment.text for segment in segments)
         return text, encode(segments, self._model.tokenizer)
@@ -174,12 +174,11 @@ class Worker:
 
     def _write(self, task: Task, job: Writing) -> None:
         from vatra.engine.model import cannot_write
-        from vatra.server.writing import piece, prepared
 
         model, batch = self._model, self._batch
         if batch is None:
             raise UsageError(cannot_write(model.plan) or "this model can not write")
-        ready = prepared(model, job)
+        ready = job_of(job, model).ready(model)
         if task.cancelled:
             self._done(task)
             return
@@ -190,7 +189,7 @@ class Worker:
             nonlocal waited
             taken = request.statistics
             waited = max(0.0, time.monotonic() - submitted - taken.prompt_s - taken.generated_s)
-            self._tell(task, Begun(len(ready.ids), taken.reused_tokens, request.seed))
+            self._tell(task, Begun(request.n_prompt, taken.reused_tokens, request.seed))
 
         def on_step(request: Request, step: Step) -> None:
             if len(request.tokens) == 1:
@@ -214,30 +213,11 @@ class Worker:
             if not task.cancelled:
                 if not request.tokens:
                     begun(request)
-                ended = Ended(
-                    request.finish_reason or "length",
-                    len(ready.ids),
-                    taken.reused_tokens,
-                    len(request.tokens),
-                    taken.prompt_s,
-                    taken.generated_s,
-                    waited,
-                )
-                self._tell(task, ended)
+                self._tell(task, ended(request, waited))
             self._done(task, counts=counts)
 
         try:
-            request = batch.submit(
-                ready.ids,
-                ready.sampling,
-                job.max_tokens,
-                ready.stop,
-                ready.answer,
-                logprobs=job.logprobs or 0,
-                grammar=ready.grammar,
-                on_step=on_step,
-                on_end=on_end,
-            )
+            request = batch.submit(**ready, on_step=on_step, on_end=on_end)
         except VatraError:
             raise
         except BaseException as error:  # which ended the batch, and would end all others
@@ -304,7 +284,7 @@ def main() -> None:
         score.write(FIRST_TO_GO)
     incoming, outgoing = sys.stdin.buffer, _own_output()
     if first := incoming.readline():
-        Worker(codec.read(Loading, json.loads(first)), incoming, outgoing).serve()
+        Worker(read(Loading, json.loads(first)), incoming, outgoing).serve()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal
 
+from vatra.engine.writing import Ended, Writing
 from vatra.errors import UsageError, printable
 from vatra.formats import shelf
 from vatra.server import codec
@@ -26,14 +27,12 @@ from vatra.server.jobs import (
     Description,
     Detokenising,
     Embedding,
-    Ended,
     Event,
     Job,
     Loading,
     Templating,
     Tokenising,
     Vector,
-    Writing,
 )
 
 LOG = logging.getLogger("vatra.server")

@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from vatra.engine.session import ContextFull
+from vatra.engine.writing import Begun, Ended, Piece, Token, Writing
 from vatra.errors import UsageError
 from vatra.server.errors import Busy, Crashed, UnknownModel
-from vatra.server.jobs import Begun, Description, Ended, Event, Piece, Token, Writing
+from vatra.server.jobs import Description, Event
 
 
 class FakeWorkers:

@@ -119,7 +119,7 @@ BAD = [
     '{"messages": [{"content": "a"}]}', '{"messages": [{"role": "user", "content": 3}]}',
     '{"prompt": "a", "temprature": 1}', '{"prompt": "a", "temperature": "hot"}',
     '{"prompt": "a", "stop": 3}', '{"prompt": "a", "stop": [""]}', '{"prompt": "a", "id": [1]}',
-    '{"prompt": "a", "max_tokens": -1}', '{"prompt": "a", "logprobs": "x"}',
+    '{"prompt": "a", "max_tokens": -2}', '{"prompt": "a", "logprobs": "x"}',
     '{"prompt": "a", "json_schema": {"type": 3}}', '{"prompt": "a", "json": true, "grammar": "x"}',
     '{"prompt": "a", "grammar": "root ::= nothing"}', '{"prompt": [1, 99999999]}',
     '{"prompt": "a", "tools": "b"}', '{"prompt": "a", "template_kwargs": {"messages": []}}',

@@ -23,7 +23,7 @@ from vatra import (
     MinTokensLogitsProcessor,
     StoppingCriteriaList,
 )
-from vatra.engine.llama.errors import WrongArgument
+from vatra.errors import WrongArgument
 
 PROMPT = "Once upon a time"
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]

@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 import vatra
+from vatra.engine.fields import read
+from vatra.engine.writing import Begun, Ended, Piece, Token, Writing
 from vatra.errors import BadFile, UsageError, VatraError
 from vatra.server import codec
 from vatra.server.errors import Crashed
-from vatra.server.jobs import Begun, Embedding, Ended, Piece, Token, Writing
+from vatra.server.jobs import Embedding
 
 
 def crossed(value: Any) -> Any:
     """`value` as the other process has it."""
-    return codec.read(type(value), json.loads(codec.line(codec.plain(value))))
+    return read(type(value), json.loads(codec.line(codec.plain(value))))
 
 
 @pytest.mark.parametrize(
@@ -45,21 +47,21 @@ def test_keys_that_are_numbers() -> None:
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [
-        (Writing, {"promt": "x"}, "'promt' is not known; did you mean 'prompt'?"),
+        (Writing, {"promt": "x"}, "promt: is not a known field; did you mean prompt?"),
         (Writing, [], "got [], wanted an object"),
-        (Writing, {"prompt": 5}, "prompt: got 5, wanted a text or a list or null"),
+        (Writing, {"prompt": 5}, "prompt: got 5, wanted a text or a list"),
         (Writing, {"prompt": [1, "2"]}, "prompt[1]: got '2', wanted an integer"),
         (Writing, {"raw": 1}, "raw: got 1, wanted true or false"),
-        (Writing, {"max_tokens": True}, "max_tokens: got True, wanted an integer or null"),
+        (Writing, {"max_tokens": True}, "max_tokens: got True, wanted an integer"),
         (Writing, {"messages": [{}, []]}, "messages[1]: got [], wanted an object"),
-        (Begun, {"prompt_tokens": 1, "seed": 2}, "reused_tokens is missing"),
+        (Begun, {"prompt_tokens": 1, "seed": 2}, "reused_tokens: is missing"),
         (Ended, {"finish_reason": "bored"}, "finish_reason: got 'bored', wanted 'stop' or"),
-        (Piece, {"tokens": [[{"id": 1}, []]]}, "tokens[0]: logprob is missing"),
+        (Piece, {"tokens": [[{"id": 1}, []]]}, "tokens[0].text: is missing"),
     ],
 )
 def test_what_is_not_as_declared(kind: Any, value: Any, message: str) -> None:
     with pytest.raises(UsageError) as error:
-        codec.read(kind, value)
+        read(kind, value)
     assert str(error.value).startswith(message)
 
 

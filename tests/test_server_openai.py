@@ -208,15 +208,17 @@ def test_a_call_that_must_be_made(client: OpenAI, choice: Any, name: str, stream
     if stream:
         chunks = list(ask(**given, stream=True))
         calls = [c for chunk in chunks for c in chunk.choices[0].delta.tool_calls or []]
-        assert [c.index for c in calls] == [0]
+        assert {c.index for c in calls} == {0}
+        assert [c.id is None for c in calls] == [False, *[True] * (len(calls) - 1)]
+        written = "".join(c.function.arguments for c in calls)
         assert not any(chunk.choices[0].delta.content for chunk in chunks)
         reason = chunks[-1].choices[0].finish_reason
     else:
         done = ask(**given)
         calls, reason = done.choices[0].message.tool_calls, done.choices[0].finish_reason
-    [call] = calls
-    assert (call.function.name, reason) == (name, "tool_calls")
-    assert json.loads(call.function.arguments) == {"place": "seven", "days": 7}
+        written = calls[0].function.arguments
+    assert (calls[0].function.name, reason) == (name, "tool_calls")
+    assert json.loads(written) == {"place": "seven", "days": 7}
 
 
 def test_a_forced_call_that_is_cut_off(client: OpenAI) -> None:
@@ -347,31 +349,31 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"temprature": 1}, "temprature", "did you mean temperature"),
     ({"temperature": "hot"}, "temperature", "'hot'"),
     ({"temperature": [1]}, "temperature", "number"),
-    ({"top_p": 1.5}, "top_p", "less than or equal to 1"),
+    ({"top_p": 1.5}, "top_p", "wanted a number from 0 to 1"),
     ({"top_k": 1.5}, "top_k", "integer"),
     ({"top_k": True}, "top_k", "integer"),
     ({"max_tokens": 0}, "max_tokens", "at least 1"),
-    ({"max_tokens": 2**40}, "max_tokens", "less than"),
+    ({"max_tokens": 2**40}, "max_tokens", "from -1 to 2147483647"),
     ({"max_tokens": 5, "max_completion_tokens": 6}, "max_completion_tokens", "same as max_tokens"),
     ({"n": 17}, "n", "16"),
     ({"n": 0}, "n", "1"),
-    ({"seed": 2**64}, "seed", "less than"),
-    ({"stream": "yes"}, "stream", "boolean"),
-    ({"messages": []}, "messages", "at least 1"),
+    ({"seed": 2**64}, "seed", "from 0 to"),
+    ({"stream": "yes"}, "stream", "true or false"),
+    ({"messages": []}, "messages", "not empty"),
     ({"messages": "hi"}, "messages", "list"),
     ({"messages": [{"content": "x"}]}, "messages[0].role", "wanted system, user"),
     ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "wanted a text"),
-    ({"tools": [{"type": "function"}]}, "tools", "wanted"),
-    ({"tools": [{"type": "web_search"}]}, "tools", "web_search"),
+    ({"tools": [{"type": "function"}]}, "tools[0]", "wanted"),
+    ({"tools": [{"type": "web_search"}]}, "tools[0].type", "web_search"),
     ({"tool_choice": "required"}, "tool_choice", "required"),
     ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "wanted"),
     ({"response_format": {"type": "xml"}}, "response_format.type", "json_object"),
-    ({"response_format": {"type": "json_schema"}}, "response_format", "schema is missing"),
-    ({"logit_bias": {"1": "x"}}, "logit_bias", "number"),
-    ({"logit_bias": [[1, True]]}, "logit_bias", "wanted"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema", "object"),
+    ({"logit_bias": {"1": "x"}}, "logit_bias[1]", "number"),
+    ({"logit_bias": [[1, True]]}, "logit_bias[1]", "wanted"),
     ({"top_logprobs": 21}, "top_logprobs", "20"),
     ({"samplers": "top_q"}, "samplers", "wanted"),
-    ({"audio": {"voice": "x"}}, "audio", "no field"),
+    ({"audio": {"voice": "x"}}, "audio", "not a known field"),
 ]  # fmt: skip
 
 

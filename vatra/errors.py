@@ -2,6 +2,7 @@
 
     VatraError                 70   our own bug, or nothing more precise
     |- UsageError               2   the command or the call asks for something impossible
+    |  `- WrongArgument          2   an argument, or a field of a request, which is named first
     |- BadFile                 65   a file's content is wrong
     |  `- UnsupportedFile      65   a file is fine, but needs something this version does not have
     |- MissingFile             66   a file is not there, or may not be read
@@ -25,6 +26,14 @@ class UsageError(VatraError):
     """The command or the call asks for something that cannot be done."""
 
     exit_code = 2
+
+
+class WrongArgument(UsageError, ValueError):
+    """An argument or a field is wrong: `path: got ..., wanted ...`; `code` tells programs how."""
+
+    def __init__(self, message: str, code: str = "invalid_value") -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class BadFile(VatraError):

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vatra.engine.llama import chat, completion
+from vatra.engine.fields import read
 from vatra.engine.llama.cache import LlamaState
-from vatra.engine.llama.errors import WrongArgument
 from vatra.engine.llama.options import (
     RANDOM_SEED,
     UNSPECIFIED,
@@ -25,15 +24,17 @@ from vatra.engine.llama.options import (
     refuse,
 )
 from vatra.engine.llama.processors import listed
-from vatra.engine.llama.responses import Head, Response
 from vatra.engine.llama.writing import Writing, sampling
 from vatra.engine.model import Model, load
+from vatra.engine.openai.answers import Answer, Head
+from vatra.engine.openai.requests import ChatRequest, stops
 from vatra.engine.sampling import Sampling
 from vatra.engine.session import common_prefix
-from vatra.errors import MissingFile, UsageError, printable
+from vatra.engine.writing import Piece, grammar_of
+from vatra.errors import MissingFile, UsageError, WrongArgument, printable
 from vatra.formats import gguf, shelf
 from vatra.formats import tokenizer as tokenizers
-from vatra.formats.answers import Answer
+from vatra.formats.answers import Answer as Reader
 
 if TYPE_CHECKING:
     from vatra.engine.constraint import Grammar
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from vatra.formats.chat_template import ChatTemplate
 
 Array = np.ndarray
+Response = dict[str, Any]
 
 MODEL_TEMPLATE = "chat_template.default"  # the name of the file's own chat format
 
@@ -103,22 +105,7 @@ class Llama:
         spm_infill: bool = False,
         verbose: bool = True,
     ) -> None:
-        refuse(
-            kv_overrides=kv_overrides,
-            rope_scaling_type=rope_scaling_type,
-            attention_type=attention_type,
-            rope_freq_base=rope_freq_base,
-            rope_freq_scale=rope_freq_scale,
-            yarn_ext_factor=yarn_ext_factor,
-            yarn_attn_factor=yarn_attn_factor,
-            yarn_beta_fast=yarn_beta_fast,
-            yarn_beta_slow=yarn_beta_slow,
-            yarn_orig_ctx=yarn_orig_ctx,
-            lora_base=lora_base,
-            lora_path=lora_path,
-            draft_model=draft_model,
-            tokenizer=tokenizer,
-        )
+        refuse(locals())
         self.verbose, self.spm_infill, self.chat_handler = verbose, spm_infill, chat_handler
         self.last_n_tokens_size = last_n_tokens_size
         self.cache: Any = None
@@ -270,13 +257,7 @@ class Llama:
         """A token to follow those that have been evaluated; it is not evaluated itself."""
         if idx is not None and idx != self.n_tokens - 1:
             raise WrongArgument(f"idx: got {idx}, wanted {self.n_tokens - 1}, the last token")
-        chosen = self._sampling(
-            top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, temperature=temp,
-            repeat_penalty=repeat_penalty, frequency_penalty=frequency_penalty,
-            presence_penalty=presence_penalty, tfs_z=tfs_z, mirostat_mode=mirostat_mode,
-            mirostat_eta=mirostat_eta, mirostat_tau=mirostat_tau, penalize_nl=penalize_nl,
-            logits_processor=logits_processor,
-        )  # fmt: skip
+        chosen = self._sampling(locals())
         return next(self._evaluated().generate(chosen, 1, grammar=grammar)).token
 
     def generate(
@@ -305,24 +286,12 @@ class Llama:
         Tokens that are sent to the generator are put behind the one it gave last. Without `reset`
         `tokens` are put behind those that have been evaluated.
         """
+        given = locals()
         before = () if reset else self.session.ids
         following = [*before, *tokens]
         while following:
-            writing = Writing(
-                self,
-                following,
-                self._sampling(
-                    top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, temperature=temp,
-                    repeat_penalty=repeat_penalty, frequency_penalty=frequency_penalty,
-                    presence_penalty=presence_penalty, tfs_z=tfs_z, mirostat_mode=mirostat_mode,
-                    mirostat_eta=mirostat_eta, mirostat_tau=mirostat_tau, penalize_nl=penalize_nl,
-                    logits_processor=logits_processor,
-                ),
-                max_tokens=None,
-                stop=[],
-                grammar=grammar,
-                criteria=listed(stopping_criteria),
-            )  # fmt: skip
+            chosen, criteria = self._sampling(given), listed(stopping_criteria)
+            writing = Writing(self, following, chosen, grammar=grammar, criteria=criteria)
             following = []
             for step in writing.steps():
                 sent = yield step.token
@@ -370,25 +339,19 @@ class Llama:
         writing = Writing(
             self,
             ids,
-            self._sampling(
-                seed=seed, top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p,
-                temperature=temperature, repeat_penalty=repeat_penalty,
-                frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
-                tfs_z=tfs_z, mirostat_mode=mirostat_mode, mirostat_eta=mirostat_eta,
-                mirostat_tau=mirostat_tau, logits_processor=logits_processor,
-                logit_bias=logit_bias,
-            ),
-            max_tokens=max_tokens,
-            stop=_texts(stop),
-            logprobs=logprobs,
-            grammar=grammar,
-            criteria=listed(stopping_criteria),
-        )  # fmt: skip
-        head = Head(model or self.model_path)
+            self._sampling(locals()),
+            max_tokens,
+            stops(stop or ()),
+            logprobs,
+            grammar,
+            listed(stopping_criteria),
+        )
         text = prompt if isinstance(prompt, str) else self._tokenizer.decode(prompt)
-        if stream:
-            return completion.parts(writing, head, text, echo)
-        return completion.whole(writing, head, text, echo)
+        answer = Answer(chat=False, logprobs=logprobs is not None, offset=len(text))
+        if echo:
+            answer.offset = 0
+            answer.echo = Piece(text, tokens=writing.prompt_tokens())
+        return writing.answered(Head(False, model or self.model_path), answer, stream)
 
     __call__ = create_completion
 
@@ -431,33 +394,29 @@ class Llama:
         if self.chat_handler is not None:
             given = {name: value for name, value in locals().items() if name != "self"}
             return self.chat_handler(llama=self, **given)
-        tools = chat.tools_of(tools, functions)
-        choice = chat.choice_of(tool_choice, function_call, tools)
+        chosen = self._sampling(locals())
+        if functions is not None:
+            tools = [{"type": "function", "function": function} for function in functions]
+        if function_call is not None:
+            by_name = isinstance(function_call, Mapping)
+            tool_choice = {"function": function_call} if by_name else function_call
+        asked = {"messages": messages, "tools": tools, "tool_choice": tool_choice, "stop": stop}
+        asked |= {"response_format": response_format, "logprobs": logprobs}
+        request = read(ChatRequest, asked | {"top_logprobs": top_logprobs})
+        [wanted], [answer] = request.writings(), request.answers()
         template = self._template or self.model.chat_template
-        shown = None if choice == "none" else tools
-        ids, answer = self.model.chat_prompt(messages, tools=shown, template=template)
-        forced = chat.forced(choice, tools)
+        ids, reader = self.model.chat_prompt(wanted.messages or (), wanted.tools, template)
         writing = Writing(
             self,
             ids,
-            self._sampling(
-                seed=seed, top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p,
-                temperature=temperature, repeat_penalty=repeat_penalty,
-                frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
-                tfs_z=tfs_z, mirostat_mode=mirostat_mode, mirostat_eta=mirostat_eta,
-                mirostat_tau=mirostat_tau, logits_processor=logits_processor,
-                logit_bias=logit_bias,
-            ),
-            max_tokens=max_tokens,
-            stop=[*_texts(stop), *template.stop],
-            logprobs=(top_logprobs or 0) if logprobs else None,
-            grammar=forced or chat.for_format(response_format) or grammar,
-            answer=Answer() if forced else answer,
-        )  # fmt: skip
-        head = Head(model or self.model_path)
-        if stream:
-            return chat.parts(writing, head, choice)
-        return chat.whole(writing, head, choice)
+            chosen,
+            max_tokens,
+            wanted.stop,
+            wanted.logprobs,
+            grammar_of(wanted.json, wanted.json_schema, None) or grammar,
+            reader=Reader(stop=template.stop) if answer.choice.forced else reader,
+        )
+        return writing.answered(Head(True, model or self.model_path), answer, stream)
 
     def create_chat_completion_openai_v1(self, *args: Any, **kwargs: Any) -> Any:
         """`create_chat_completion` with objects of the package openai, if that is there."""
@@ -646,13 +605,14 @@ class Llama:
         bos = [self.token_bos()] if self._tokenizer.add_bos else []
         return [*bos, *both, role["fim_mid"]]
 
-    def _sampling(self, *, seed: int | None = None, **given: Any) -> Sampling:
+    def _sampling(self, given: Mapping[str, Any]) -> Sampling:
+        """That of the arguments of a method."""
+        seed = given.get("seed")
         if seed is not None:
             self.set_seed(seed)
         chosen = self._seed if seed is not None else self._next_seed()
-        return sampling(
-            n_vocab=self.n_vocab(), seed=chosen, last_n=self.last_n_tokens_size, **given
-        )
+        last_n = self.last_n_tokens_size
+        return sampling(given, n_vocab=self.n_vocab(), seed=chosen, penalty_last_n=last_n)
 
     def _set_seed(self, seed: int | None) -> None:
         self._seed = seed
@@ -704,10 +664,6 @@ class LlamaTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of ids."""
         return self.detokenize(tokens).decode("utf-8", "ignore")
-
-
-def _texts(stop: str | Sequence[str] | None) -> list[str]:
-    return [stop] if isinstance(stop, str) else list(stop or ())
 
 
 def _or_minus_one(token: int | None) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from vatra.engine.executor import KV_TYPES, KVType
-from vatra.engine.llama.errors import WrongArgument
+from vatra.errors import WrongArgument
 from vatra.quant.registry import FORMATS
 
 UNSPECIFIED = -1
@@ -33,12 +34,14 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
 }
 
 
-def refuse(**given: Any) -> None:
-    """Raise WrongArgument for the first argument that asks for what is not done."""
-    for name, value in given.items():
-        if value not in _REFUSED[name]:
+def refuse(given: Mapping[str, Any]) -> None:
+    """Raise WrongArgument for the first of some arguments that asks for what is not done."""
+    for name in _REFUSED.keys() & given.keys():
+        if given[name] not in _REFUSED[name]:
             plain = " or ".join(map(repr, _REFUSED[name]))
-            raise WrongArgument(f"{name}: got {value!r:.60}, wanted {plain}: Vatra does not do it")
+            raise WrongArgument(
+                f"{name}: got {given[name]!r:.60}, wanted {plain}: Vatra does not do it"
+            )
 
 
 def kv_type(type_k: int | None, type_v: int | None) -> KVType:

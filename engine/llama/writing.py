@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from vatra.engine.constraint import Grammar
-from vatra.engine.llama.errors import WrongArgument
 from vatra.engine.llama.options import refuse
 from vatra.engine.llama.processors import as_filter, listed
-from vatra.engine.llama.responses import Likelihood
+from vatra.engine.openai.answers import Answer, Head
+from vatra.engine.openai.requests import biases
 from vatra.engine.sampling import Sampling
 from vatra.engine.session import ContextFull
+from vatra.engine.writing import Begun, Ended, Piece, Token, piece, token
+from vatra.errors import WrongArgument
 
 if TYPE_CHECKING:
     from vatra.engine.generation import Step
     from vatra.engine.llama.llama import Llama
-    from vatra.formats.answers import Answer
+    from vatra.formats.answers import Answer as Reader
 
 
 @dataclass
@@ -32,14 +34,14 @@ class Writing:
     llama: Llama
     ids: list[int]
     sampling: Sampling
-    max_tokens: int | None
-    stop: list[str]
+    max_tokens: int | None = None
+    stop: Sequence[str] = ()
     logprobs: int | None = None
     grammar: Grammar | None = None
     criteria: list[Callable[..., bool]] = field(default_factory=list)
-    answer: Answer | None = None
+    reader: Reader | None = None
     n_tokens: int = 0  # written, without one that ends the answer
-    finish_reason: str = "length"
+    finish_reason: Literal["stop", "length"] = "length"
 
     def __post_init__(self) -> None:
         if len(self.ids) >= self.llama.n_ctx():
@@ -49,8 +51,6 @@ class Writing:
         if not (self.grammar is None or isinstance(self.grammar, Grammar)):
             wanted = "what LlamaGrammar.from_string makes"
             raise WrongArgument(f"grammar: got {self.grammar!r:.60}, wanted {wanted}")
-        if self.logprobs is not None and self.logprobs < 0:
-            raise WrongArgument(f"logprobs: got {self.logprobs}, wanted an integer from 0")
 
     def steps(self) -> Iterator[Step]:
         """The steps, which end as soon as one of `criteria` is met."""
@@ -61,7 +61,7 @@ class Writing:
             self.sampling,
             self.max_tokens,
             self.stop,
-            self.answer,
+            self.reader,
             logprobs=self.logprobs or 0,
             grammar=self.grammar,
         )
@@ -77,13 +77,52 @@ class Writing:
         steps.close()
         self.llama.remember()
 
-    def likelihood(self, step: Step) -> list[Likelihood]:
-        """That of the step's token; none for one that ends the answer, or if none is wanted."""
-        if self.logprobs is None or step.finish_reason == "eog":
+    def events(self) -> Iterator[Begun | Piece | Ended]:
+        """What happens, as `engine.writing` has it."""
+        yield Begun(len(self.ids), 0, 0)
+        for step in self.steps():
+            told = piece(step, self.llama.model.tokenizer, self.logprobs is not None)
+            if told is not None:
+                yield told
+        taken = self.llama.session.statistics
+        yield Ended(
+            self.finish_reason,
+            len(self.ids),
+            taken.reused_tokens,
+            self.n_tokens,
+            taken.prompt_s,
+            taken.generated_s,
+            taken.waited_s,
+        )
+
+    def answered(self, head: Head, answer: Answer, stream: bool) -> Any:
+        """The answer in OpenAI's shape, or its chunks, without what llama-cpp-python has not."""
+        chunks = (
+            head.chunk([_plain(choice, answer)])
+            for event in self.events()
+            for choice in answer.add(event)
+        )
+        if stream:
+            return chunks
+        for _ in chunks:
+            pass
+        found = head.whole([answer])
+        del found["usage"]["prompt_tokens_details"]
+        return found | {"choices": [_plain(choice, answer) for choice in found["choices"]]}
+
+    def prompt_tokens(self) -> list[tuple[Token, Sequence[Token]]]:
+        """How likely the tokens of the prompt are, without the one that begins every text."""
+        if self.logprobs is None:
             return []
-        raw = self.llama.detokenize
-        top = [(raw([other.token]), other.logprob) for other in step.top_logprobs]
-        return [Likelihood(raw([step.token]), step.logprob, top)]
+        model = self.llama.model
+        found: list[tuple[Token, Sequence[Token]]] = []
+        for known in model.logprobs(self.ids, self.logprobs):
+            top = [token(other.token, other.logprob, model.tokenizer) for other in known.top]
+            found.append((token(known.token, known.logprob, model.tokenizer), top))
+        if self.ids[:1] == [self.llama.token_bos()]:
+            found = found[1:]
+            found[:1] = [(replace(first, logprob=None), []) for first, _ in found[:1]]
+        return found
 
     def _is_met(self) -> bool:
         session = self.llama.session
@@ -95,55 +134,46 @@ class PromptTooLong(ContextFull, WrongArgument):
     """A prompt that leaves no room for an answer."""
 
 
+def _plain(choice: dict[str, Any], answer: Answer) -> dict[str, Any]:
+    """A choice as llama-cpp-python has it; a forced call is a `function_call`, too."""
+    if not answer.chat:
+        return choice
+    name = "message" if "message" in choice else "delta"
+    said = {k: v for k, v in choice[name].items() if k != "refusal"}
+    if name == "delta" and "role" in said:
+        del said["content"]
+    if answer.choice.forced and "tool_calls" in said:
+        said["function_call"] = said["tool_calls"][0]["function"]
+    return choice | {name: said}
+
+
+_SAME = (
+    *("temperature", "top_k", "top_p", "min_p", "typical_p", "mirostat_tau", "mirostat_eta"),
+    *("repeat_penalty", "frequency_penalty", "presence_penalty"),
+)
+_FIELDS = {  # arguments, and the fields of Sampling that they are
+    **{name: name for name in _SAME},
+    "temp": "temperature",
+    "mirostat_mode": "mirostat",
+}
+
+
 def sampling(
-    *,
-    n_vocab: int,
-    seed: int | None,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    min_p: float,
-    typical_p: float,
-    repeat_penalty: float,
-    frequency_penalty: float,
-    presence_penalty: float,
-    last_n: int,
-    mirostat_mode: int,
-    mirostat_tau: float,
-    mirostat_eta: float,
-    tfs_z: float = 1.0,
-    penalize_nl: bool = True,
-    logits_processor: Any = None,
-    logit_bias: Any = None,
+    given: Mapping[str, Any], *, n_vocab: int, seed: int | None, penalty_last_n: int
 ) -> Sampling:
-    """How tokens are chosen; a temperature below 0 draws from all tokens as they are."""
-    refuse(tfs_z=tfs_z, penalize_nl=penalize_nl)
-    if isinstance(temperature, (int, float)) and temperature < 0:
-        temperature, top_k, top_p, min_p, typical_p, mirostat_mode = 1.0, 0, 1.0, 0.0, 1.0, 0
-    processors = listed(logits_processor)
+    """How tokens are chosen, of a method's arguments; a temperature below 0 draws from all."""
+    refuse(given)
+    chosen = {field: given[name] for name, field in _FIELDS.items() if name in given}
+    if isinstance(chosen["temperature"], (int, float)) and chosen["temperature"] < 0:
+        chosen |= {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0}
+        chosen["mirostat"] = 0
+    if isinstance(chosen["top_k"], int):
+        chosen["top_k"] = max(0, chosen["top_k"])
+    processors = listed(given.get("logits_processor"))
     return Sampling(
-        temperature=temperature,
-        top_k=0 if isinstance(top_k, int) and top_k < 0 else top_k,
-        top_p=top_p,
-        min_p=min_p,
-        typical_p=typical_p,
-        repeat_penalty=repeat_penalty,
-        frequency_penalty=frequency_penalty,
-        presence_penalty=presence_penalty,
-        penalty_last_n=last_n,
-        mirostat=mirostat_mode,
-        mirostat_tau=mirostat_tau,
-        mirostat_eta=mirostat_eta,
-        logit_bias=_biases(logit_bias or {}),
+        **chosen,
+        penalty_last_n=penalty_last_n,
+        logit_bias=tuple(biases(given.get("logit_bias") or {})),
         filters=(as_filter(processors, n_vocab),) if processors else (),
         seed=seed,
     )
-
-
-def _biases(given: Mapping[Any, float]) -> dict[int | str, float]:
-    """What is added to the logits of tokens, whose ids may be written as texts."""
-    try:
-        return {int(token): float(bias) for token, bias in given.items()}
-    except (TypeError, ValueError, AttributeError):
-        wanted = "token ids and numbers such as {13: -1.5}"
-        raise WrongArgument(f"logit_bias: got {given!r:.60}, wanted {wanted}") from None
