@@ -146,10 +146,10 @@ def command(
             _open_page(address)
 
     asked_by = asyncio.run(_serve(found, settings, access, sockets, ready, log_requests))
-    if asked_by == signal.SIGTERM:
-        raise SystemExit(128 + signal.SIGTERM)
     if asked_by == signal.SIGINT:
         raise KeyboardInterrupt
+    if asked_by is not None:
+        raise SystemExit(128 + asked_by)
 
 
 async def _serve(

@@ -1,4 +1,4 @@
-"""A connection of uvicorn's, closed where its client is too slow.
+"""A connection of uvicorn's, closed where its client is too slow, or where there are too many.
 
 uvicorn knows a deadline only for the time between two requests. Whoever sends headers or a body
 byte by byte, or reads no answer, would hold a connection, and perhaps a model, for ever.
@@ -7,7 +7,10 @@ byte by byte, or reads no answer, would hold a connection, and perhaps a model, 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+import ipaddress
+import socket
+from http import HTTPStatus
+from typing import Any, ClassVar, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -15,11 +18,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from vatra.server.failure import Failure
 from vatra.server.limits import Limits
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+FULL = Failure("too many connections are open", 503, "server_busy", retry_after_s=1)
+
 
 class Connection(H11Protocol):
-    """HTTP/1.1 with the deadlines of `limits`, which also bound how many requests are half-sent."""
+    """HTTP/1.1 with the deadlines of `limits`, which also bound how many connections there are."""
 
     limits = Limits()
+    idle: ClassVar[dict[Connection, None]]  # those between two requests, in order
     unfinished: ClassVar[dict[Connection, None]]  # those that are not received yet, in order
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -27,9 +34,14 @@ class Connection(H11Protocol):
         self._reading: asyncio.TimerHandle | None = None  # the deadline of what is being received
         self._writing: asyncio.TimerHandle | None = None
         self._received: Any = None  # h11's name for what is being received
+        self._probing: asyncio.TimerHandle | None = None
+        self._sends_no_more = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if not self._has_room():
+            self._refuse(FULL)
+            return
         self._set_reading_deadline()
         while len(self.unfinished) > self.limits.connections:
             oldest = next(iter(self.unfinished))
@@ -37,10 +49,28 @@ class Connection(H11Protocol):
             oldest.transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        self.idle.pop(self, None)
         super().data_received(data)
         self._set_reading_deadline()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whether the connection stays, for the answer to one who only sends no more.
+
+        One who has left looks the same until it is sent something, see `_probe`. In the middle of
+        an answer, and where the version knows no such thing, it is taken for one who has left.
+        """
+        cycle = self.cycle
+        if cycle is None or cycle.more_body or cycle.response_started:
+            return False
+        if cycle.scope["http_version"] != "1.1":
+            return False
+        self._sends_no_more = True
+        self._probe()
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self.idle.pop(self, None)
+        self._probed()
         self._received_all()
         self._written_all()
         super().connection_lost(exc)
@@ -59,6 +89,13 @@ class Connection(H11Protocol):
             self._set_writing_deadline()
         if self.conn.their_state is not h11.SEND_BODY:
             self._received_all()  # uvicorn's own deadline for the next request begins
+        if not self.cycle.response_complete:  # another request was there already
+            if self._sends_no_more:
+                self._probe()
+        elif self._sends_no_more:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.idle[self] = None
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
@@ -66,14 +103,23 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, unless an answer is being sent, and close the connection."""
-        body = Failure(f"{msg.rstrip('.')}; headers may have {self.limits.head_bytes} bytes").body()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-        ]
+        told = f"{msg.rstrip('.')}; headers may have {self.limits.head_bytes} bytes"
+        self._refuse(Failure(told))
+
+    def _refuse(self, failure: Failure) -> None:
+        body = failure.body()
+        headers = {
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            **failure.headers,
+            "connection": "close",
+        }
         events = (
-            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Response(
+                status_code=failure.status,
+                headers=list(headers.items()),
+                reason=HTTPStatus(failure.status).phrase,
+            ),
             h11.Data(data=body),
             h11.EndOfMessage(),
         )
@@ -83,6 +129,39 @@ class Connection(H11Protocol):
         except h11.LocalProtocolError:
             self.transport.abort()
         self.transport.close()
+
+    def _has_room(self) -> bool:
+        """Whether this one may stay; of more than may be, one that does nothing is closed."""
+        all_of_them = cast("set[Connection]", self.connections)
+        there = [c for c in all_of_them if not c.transport.is_closing()]
+        same = [] if _is_local(self.client) else [c for c in there if _host(c) == _host(self)]
+        for found, most in ((same, self.limits.sockets_of_one), (there, self.limits.sockets)):
+            if len(found) <= most:
+                continue
+            spare = next((c for c in (*self.idle, *self.unfinished) if c in found), None)
+            if spare is None:
+                return False
+            self.idle.pop(spare, None)
+            self.unfinished.pop(spare, None)
+            spare.transport.abort()
+        return True
+
+    def _probe(self) -> None:
+        """Send one who sends no more what all clients pass over: who has left sends an error."""
+        self._probed()
+        if self.cycle.response_started or self.transport.is_closing():
+            return
+        self.transport.write(CONTINUE)
+        found = self.transport.get_extra_info("socket")
+        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        else:
+            self._probing = self.loop.call_later(self.limits.probe_s, self._probe)
+
+    def _probed(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None
 
     def _set_reading_deadline(self) -> None:
         """For what the client has to send next, unless it is the same as before."""
@@ -114,4 +193,16 @@ class Connection(H11Protocol):
 
 def connections(limits: Limits) -> type[Connection]:
     """The class of the connections of one server."""
-    return type("Connection", (Connection,), {"limits": limits, "unfinished": {}})
+    return type("Connection", (Connection,), {"limits": limits, "idle": {}, "unfinished": {}})
+
+
+def _host(connection: Connection) -> str:
+    return connection.client[0] if connection.client else ""
+
+
+def _is_local(client: tuple[str, int] | None) -> bool:
+    """Whether a client is on this machine, where one address stands for all programs."""
+    try:
+        return client is None or ipaddress.ip_address(client[0]).is_loopback
+    except ValueError:
+        return False

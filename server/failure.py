@@ -104,9 +104,14 @@ def noted(error: BaseException) -> Failure:
     """`failure_of`, with a line in the log of what is the server's fault, and no values in it."""
     failure = failure_of(error)
     if failure.code == "internal_error":
-        at = traceback.extract_tb(error.__traceback__)[-1:]
-        where = "".join(f" in {frame.filename}, line {frame.lineno}" for frame in at)
-        LOG.error("a bug in vatra: %s%s", type(error).__name__, where)
+        LOG.error("a bug in vatra: %s", named(error))
     elif failure.status == 500:
         LOG.error("%s", failure.message)
     return failure
+
+
+def named(error: BaseException) -> str:
+    """The kind of an error and where it came from, without any value."""
+    at = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" in {frame.filename}, line {frame.lineno}" for frame in at)
+    return type(error).__name__ + where

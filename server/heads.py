@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,23 @@ class Heads:
     """The heads of models, each read once, unless two threads ask at the same time."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], tuple[tuple[int, ...], Head]] = {}
+        self._found: dict[str, tuple[tuple[int, ...], Head]] = {}
 
     def of(self, name: str, path: str) -> Head:
-        """The head of a model; of a file that can not be read, its `error`."""
-        try:
+        """The head of a model as it is now; of a file that can not be read, its `error`."""
+        version: tuple[int, ...] = ()
+        with suppress(OSError, ValueError):
             now = os.stat(path)
-        except (OSError, ValueError):
-            return _read(name, Path(path))
-        key, version = (name, path), (now.st_ino, now.st_size, now.st_mtime_ns)
-        known = self._found.get(key)
-        if known is None or known[0] != version:
-            known = self._found[key] = version, _read(name, Path(path))
-        return known[1]
+            version = now.st_ino, now.st_size, now.st_mtime_ns
+        if not version or self._found.get(name, ((), None))[0] != version:
+            self._found[name] = version, _read(name, Path(path))
+        return self._found[name][1]
+
+    def known(self, name: str) -> Description:
+        """What `of` found when it was last asked, without touching a file."""
+        if name in self._found:
+            return self._found[name][1].description
+        return Description(name, "unloaded", 0, 0.0)
 
 
 def _read(name: str, path: Path) -> Head:

@@ -9,7 +9,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from vatra.errors import Unavailable, VatraError, printable
@@ -23,21 +22,13 @@ REMEMBERED = 32  # requests whose time tells how long the next ones may take
 MOST_RETRY_S = 600
 
 
-@dataclass(eq=False)
-class Waiter:
-    """Somebody who waits for the process; `takes_place` if it is to write or to embed."""
-
-    turn: asyncio.Future[Process]
-    takes_place: bool
-
-
 class Host:
     """Gives each request its turn, in order: at most `loading.parallel` at once, `queue` waiting.
 
     The first request loads the model, once `room` says that there is room for one more; after
     `idle_s` without any it is unloaded. `changed` is called whenever another model may get room. A
     process that ends by itself is started again when somebody wants it; after the third time
-    within a minute that is refused until `forgive`. A file that has changed is loaded anew.
+    within a minute that is refused until `load`. A file that has changed is loaded anew.
     """
 
     def __init__(
@@ -52,13 +43,12 @@ class Host:
         self.name, self.loading = name, loading
         self.process: Process | None = None
         self.leaving = False  # nobody gets a turn, so that it can be unloaded
-        self.users = 0  # who have had their turn, and are not done
+        self.n_running = 0  # requests that have had their turn, and are not done
         self.last_used = 0.0
         self.error = ""
         self.counts: Counter[str] = Counter()
-        self.waiting: deque[Waiter] = deque()
+        self.waiting: deque[asyncio.Future[Process]] = deque()
         self._queue, self._idle_s, self._room, self._changed = queue, idle_s, room, changed
-        self._places = 0  # that are taken
         self._opening: asyncio.Task[None] | None = None  # waits for room, and loads
         self.is_starting = False  # it has room, and no process yet
         self._stopping: asyncio.Task[None] | None = None
@@ -84,42 +74,40 @@ class Host:
     @property
     def is_idle(self) -> bool:
         """Whether unloading it would end nobody's request."""
-        return self.process is not None and not self.users and self._stopping is None
+        return self.process is not None and not self.n_running and self._stopping is None
 
-    @property
-    def n_running(self) -> int:
-        """Requests that have a place."""
-        return self._places
-
-    def forgive(self) -> None:
-        """Forget what went wrong: the next request loads the model again."""
+    async def load(self) -> None:
+        """Have the process, also after too many crashes."""
         self._refused, self.error = False, ""
         self._crashes.clear()
+        if self.process is None:
+            await self.turn()
+            self.done()
 
-    async def turn(self, takes_place: bool = True) -> Process:
+    async def turn(self) -> Process:
         """Wait for a turn; whoever got it calls `done` once. Raises Busy, or why there is none."""
         if self._closed:
             raise Unavailable("the server is stopping")
         if self._refused:
             raise self._crash()
-        waiter = Waiter(asyncio.get_running_loop().create_future(), takes_place)
-        self.waiting.append(waiter)
+        turn = asyncio.get_running_loop().create_future()
+        self.waiting.append(turn)
         self._admit()
-        most = self._queue + self.loading.parallel - self._places
-        if not waiter.turn.done() and len(self.waiting) > most:
-            self.waiting.remove(waiter)
+        most = self._queue + self.loading.parallel - self.n_running
+        if not turn.done() and len(self.waiting) > most:
+            self.waiting.remove(turn)
             raise Busy(len(self.waiting), self.retry_after())
         try:
-            return await waiter.turn
+            return await turn
         except asyncio.CancelledError:
-            if waiter in self.waiting:
-                self.waiting.remove(waiter)
-            elif waiter.turn.done() and not waiter.turn.cancelled() and not waiter.turn.exception():
-                self.done(takes_place)
+            if turn in self.waiting:
+                self.waiting.remove(turn)
+            elif turn.done() and not turn.cancelled() and not turn.exception():
+                self.done()
             self._changed()
             raise
 
-    def ask(self, process: Process, job: Job, takes_place: bool = True) -> Answer:
+    def ask(self, process: Process, job: Job) -> Answer:
         """The answer to `job` by a process that `turn` gave, which is done when it has ended."""
         began = time.monotonic()
 
@@ -128,20 +116,18 @@ class Host:
             self.counts.update(counts)
             self.counts["requests"] += 1
             self.counts["errors"] += "error" in message
-            if takes_place:
-                self._took.append(time.monotonic() - began)
-            self.done(takes_place)
+            self._took.append(time.monotonic() - began)
+            self.done()
 
         try:
             return process.ask(job, done)
         except BaseException:
-            self.done(takes_place)
+            self.done()
             raise
 
-    def done(self, takes_place: bool = True) -> None:
+    def done(self) -> None:
         """A turn is over."""
-        self.users -= 1
-        self._places -= takes_place
+        self.n_running -= 1
         self.last_used = time.monotonic()
         self._admit()
         self._changed()
@@ -167,20 +153,16 @@ class Host:
             if self._opening is None and self._stopping is None:
                 self._opening = asyncio.create_task(self._open())
             return
-        if not self.users and not self._stopping and self.process.is_outdated:
+        if not self.n_running and not self._stopping and self.process.is_outdated:
             LOG.info("%s: the file has changed", printable(self.name))
             self._begin_to_stop()
         if self.leaving or self._stopping:
             return
-        kept: deque[Waiter] = deque()
-        for waiter in self.waiting:
-            if waiter.takes_place and self._places >= self.loading.parallel:
-                kept.append(waiter)
-            elif not waiter.turn.done():
-                self.users += 1
-                self._places += waiter.takes_place
-                waiter.turn.set_result(self.process)
-        self.waiting = kept
+        while self.waiting and self.n_running < self.loading.parallel:
+            turn = self.waiting.popleft()
+            if not turn.done():
+                self.n_running += 1
+                turn.set_result(self.process)
 
     async def _open(self) -> None:
         """Load the model, when there is room, and let those in who wait."""
@@ -233,7 +215,7 @@ class Host:
 
     def _fail(self, error: VatraError) -> None:
         while self.waiting:
-            turn = self.waiting.popleft().turn
+            turn = self.waiting.popleft()
             if not turn.done():
                 turn.set_exception(error)
 

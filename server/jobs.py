@@ -32,9 +32,10 @@ class Tokenising:
 
 @dataclass(frozen=True)
 class Detokenising:
-    """Tokens whose text is wanted, control tokens by their names."""
+    """Tokens whose text is wanted, control tokens by their names; `singly`: the text of each."""
 
     ids: Sequence[int]
+    singly: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Loading:
     kv: str = "f16"
     parallel: int = 8  # texts written at once
     log_prompts: bool = False
+    only_texts: bool = False  # the tokenizer and the chat template alone
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,25 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import uvicorn
 
 from vatra.errors import Unavailable, UsageError
 from vatra.server.connection import connections
+from vatra.server.failure import named
 from vatra.server.guard import App
 from vatra.server.limits import Limits
 
 PORT = 11500  # that no other program known for serving models uses
 LOOPBACK = ("127.0.0.1", "::1")
 _BACKLOG = 512
+_OTHER_FILES = 64  # that are open beside connections
+_LEAST_SOCKETS = 16
+_SILENT_S = 60.0
+
+LOG = logging.getLogger("vatra.server")
 
 
 def listen(host: str | None, port: int) -> list[socket.socket]:
@@ -86,12 +94,28 @@ def _not_bound(error: OSError, address: tuple[str, int]) -> Unavailable:
     return Unavailable(f"{f'[{host}]' if ':' in host else host}:{port}: {what}")
 
 
+def _possible(sockets: int) -> int:
+    """As many of `sockets` as the system lets this process have, which it is asked to."""
+    try:
+        import resource
+    except ImportError:  # a system without such limits
+        return sockets
+    kind, wanted = resource.RLIMIT_NOFILE, sockets + _OTHER_FILES
+    soft, hard = resource.getrlimit(kind)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return sockets
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(kind, (most, hard))
+    return max(_LEAST_SOCKETS, most - _OTHER_FILES)
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, that tells when it is ready and ends streams before it ends itself."""
 
     def __init__(
         self, app: App, stop: asyncio.Event, ready: Callable[[], None], limits: Limits
     ) -> None:
+        limits = replace(limits, sockets=_possible(limits.sockets))
         super().__init__(
             uvicorn.Config(
                 app,
@@ -112,8 +136,10 @@ class Server(uvicorn.Server):
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)  # all it says, we say
         self.stop, self.ready = stop, ready
         self.signal: signal.Signals | None = None
+        self._said = "", 0.0  # what was logged last, and when
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._told)
         await super().startup(sockets)
         self.ready()
 
@@ -121,14 +147,29 @@ class Server(uvicorn.Server):
         self.stop.set()
         await super().shutdown(sockets)
 
+    def _told(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log in a line what nobody has caught, without values, and not the same for a minute.
+
+        asyncio itself would tell hundreds of times a second that no file is left for a connection.
+        """
+        error = context.get("exception")
+        said = context["message"] + ("" if error is None else f": {named(error)}")
+        before, at = self._said
+        if said != before or loop.time() > at + _SILENT_S:
+            self._said = said, loop.time()
+            LOG.error("%s", said)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
-        """Ctrl-C and SIGTERM end the server; `signal` says which, and nothing is raised."""
+        """Ctrl-C, SIGTERM, SIGHUP end the server; `signal` says which, and nothing is raised."""
         if threading.current_thread() is not threading.main_thread():
             yield  # no signals come here
             return
         loop = asyncio.get_running_loop()
-        caught = (signal.SIGINT, signal.SIGTERM)
+        hung_up = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal is gone
+        caught = {signal.SIGINT, signal.SIGTERM, hung_up}
+        if signal.getsignal(hung_up) is signal.SIG_IGN:  # nohup
+            caught.remove(hung_up)
         before = {number: signal.getsignal(number) for number in caught}
         for number in caught:
             loop.add_signal_handler(number, self._end, number)

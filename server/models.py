@@ -15,8 +15,11 @@ class Models(Protocol):
     def names(self) -> list[str]:
         """All names; the first is the default."""
 
+    async def look(self) -> None:
+        """See what has become of the files of all models."""
+
     def description(self, name: str) -> Description:
-        """What is known of a model, without loading it."""
+        """What is known of a model at the last `look`, without loading it."""
 
     async def metadata(self, name: str) -> dict[str, Any]:
         """The keys of its file, long arrays left out, without loading it."""
@@ -36,6 +39,9 @@ class Models(Protocol):
 
     async def detokenize(self, name: str, ids: Sequence[int]) -> str:
         """The text of tokens."""
+
+    async def pieces(self, name: str, ids: Sequence[int]) -> list[str]:
+        """The text of each token by itself."""
 
     async def apply_template(
         self,

@@ -144,13 +144,13 @@ class Ollama:
 
     async def tags(self, request: Request) -> Response:
         """GET /api/tags."""
-        return JSONResponse({"models": [_entry(d) for d in self._descriptions()]})
+        return JSONResponse({"models": [_entry(d) for d in await self._descriptions()]})
 
     async def running(self, request: Request) -> Response:
         """GET /api/ps."""
         found = [
             _entry(d) | {"size_vram": 0, "context_length": d.n_ctx, "expires_at": _time(None)}
-            for d in self._descriptions()
+            for d in await self._descriptions()
             if d.state == "ready"
         ]
         return JSONResponse({"models": found})
@@ -159,7 +159,8 @@ class Ollama:
         """GET /api/version."""
         return JSONResponse({"version": self.program_version})
 
-    def _descriptions(self) -> list[Description]:
+    async def _descriptions(self) -> list[Description]:
+        await self.models.look()
         return [self.models.description(name) for name in self.models.names()]
 
     def _name(self, asked: str) -> str:

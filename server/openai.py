@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import struct
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -19,7 +21,7 @@ from vatra.engine.openai.answers import Answer, Head, Shape, usage
 from vatra.engine.openai.messages import as_messages, as_tools
 from vatra.engine.openai.requests import ChatRequest, CompletionRequest, OpenAIForm
 from vatra.errors import WrongArgument
-from vatra.server.body import Bodies
+from vatra.server.body import JSON, Bodies
 from vatra.server.jobs import Description
 from vatra.server.models import Models
 from vatra.server.openai_requests import (
@@ -30,6 +32,8 @@ from vatra.server.openai_requests import (
 )
 from vatra.server.stream import SSE, Streamed, attended
 from vatra.server.writings import merged
+
+TOKENS_AT_ONCE = 1024  # that are written as JSON before others have a turn
 
 
 @dataclass(frozen=True)
@@ -94,52 +98,61 @@ class OpenAI:
 
     async def list(self, request: Request) -> Response:
         """GET /v1/models."""
+        await self.models.look()
         found = [model(self.models.description(name)) for name in self.models.names()]
         return JSONResponse({"object": "list", "data": found})
 
     async def describe(self, request: Request) -> Response:
         """GET /v1/models/NAME."""
+        await self.models.look()
         return JSONResponse(model(self.models.description(request.path_params["name"])))
 
     async def tokenize(self, request: Request) -> Response:
         """POST /tokenize."""
         asked = read(TokenizeRequest, await self.bodies.read(request))
         name = self._name(asked.model)
-        ids = await self.models.tokenize(
-            name, asked.content, asked.add_special, asked.parse_special
-        )
-        if not asked.with_pieces:
-            return JSONResponse({"tokens": ids})
-        pieces = [await self.models.detokenize(name, [i]) for i in ids]
-        found = [{"id": i, "piece": piece} for i, piece in zip(ids, pieces, strict=True)]
-        return JSONResponse({"tokens": found})
+        wanted = self.models.tokenize(name, asked.content, asked.add_special, asked.parse_special)
+        ids = await attended(request.receive, wanted)
+
+        async def part(some: list[int]) -> list[Any]:
+            if not asked.with_pieces:
+                return some
+            pieces = await attended(request.receive, self.models.pieces(name, some))
+            return [{"id": i, "piece": piece} for i, piece in zip(some, pieces, strict=True)]
+
+        return Response(f'{{"tokens":{await _listed(ids, part)}}}', media_type=JSON)
 
     async def detokenize(self, request: Request) -> Response:
         """POST /detokenize."""
         asked = read(DetokenizeRequest, await self.bodies.read(request))
-        text = await self.models.detokenize(self._name(asked.model), asked.tokens)
-        return JSONResponse({"content": text})
+        wanted = self.models.detokenize(self._name(asked.model), asked.tokens)
+        return JSONResponse({"content": await attended(request.receive, wanted)})
 
     async def apply_template(self, request: Request) -> Response:
         """POST /apply-template."""
         asked = read(TemplateRequest, await self.bodies.read(request))
-        text, ids = await self.models.apply_template(
+        wanted = self.models.apply_template(
             self._name(asked.model),
             as_messages(asked.messages),
             as_tools(asked.tools) or None,
             asked.chat_template_kwargs,
         )
-        return JSONResponse({"prompt": text, "tokens": ids})
+        text, ids = await attended(request.receive, wanted)
+        tokens = await _listed(ids, _same)
+        return Response(f'{{"prompt":{json.dumps(text)},"tokens":{tokens}}}', media_type=JSON)
 
     def _name(self, asked: str) -> str:
         """The model that is asked for, the default where none is; raises UnknownModel."""
         return self.models.description(asked or self.models.names()[0]).name
 
+    def _fingerprint(self, name: str) -> str:
+        return self.models.description(name).fingerprint
+
     async def _answered(
         self, request: Request, asked: OpenAIForm, answers: Sequence[Answer]
     ) -> Any:
         name = self._name(asked.model)
-        head = Head(answers[0].chat, name, self.models.description(name).fingerprint)
+        head = Head(answers[0].chat, name, partial(self._fingerprint, name))
         written = [self.models.write(name, writing) for writing in asked.writings()]
         events = merged(written, self.stop)
         if asked.stream:
@@ -216,6 +229,20 @@ def model(description: Description) -> Shape:
         "chats": description.chats,
         "error": description.error,
     }
+
+
+async def _listed(ids: list[int], told: Callable[[list[int]], Awaitable[list[Any]]]) -> str:
+    """What is `told` of ids as one list in JSON; streams that are sent go on meanwhile."""
+    found = []
+    for at in range(0, len(ids), TOKENS_AT_ONCE):
+        part = await told(ids[at : at + TOKENS_AT_ONCE])
+        found.append(json.dumps(part, ensure_ascii=False, separators=(",", ":"))[1:-1])
+        await asyncio.sleep(0)
+    return f"[{','.join(found)}]"
+
+
+async def _same(ids: list[int]) -> list[int]:
+    return ids
 
 
 def shortened(vector: Sequence[float], dimensions: int | None) -> list[float]:

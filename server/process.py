@@ -3,7 +3,8 @@
 Both directions are lines of JSON, on the process's standard input and output. The front begins with
 `Loading`, and then sends {"id", "job", "with"} and {"cancel": id}. The worker answers the first
 with {"loaded"} or {"refused"}, a job with any number of {"id", "event", "with"} and at last one
-{"id", "done"}, which has a "result" or an "error"; {"fatal"} says why it ends by itself.
+{"id", "done"}, which has a "result" or an "error"; {"fatal"} says why it ends by itself. {"ping"}
+is answered with {"pong"} at once, also while it loads: a process that hangs does not, and is ended.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ MOST_LINE = 256 * 2**20  # bytes of an answer
 MOST_LOGGED = 1000  # characters of a line
 MOST_UNREAD = 8 * 2**20  # bytes, roughly, of an answer that nobody reads
 STOP_S = 1.0
+PING_S = 10.0  # while it has something to do
+MOST_PINGS = 6  # without an answer, of any kind
 
 _EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Begun, Piece, Ended, Vector)}
 
@@ -99,10 +102,10 @@ class Answer(AsyncIterator[Event]):
 
     def end(self, done: Mapping[str, Any]) -> None:
         """The worker has done with it: `done` is its last message, or what stands for that."""
-        self.ended = True
+        error = codec.raised(done["error"]) if "error" in done else None
+        self._error = self._error or error
         self.result = done.get("result")
-        if self._error is None and "error" in done:
-            self._error = codec.raised(done["error"])
+        self.ended = True
         self._news.set()
         self._done(done)
 
@@ -125,6 +128,8 @@ class Process:
         self._gone: VatraError | None = None  # why nothing can be asked any more
         self._fatal = self._last_words = ""
         self._ended: Callable[[str], None] = lambda why: None
+        self._n_pings = 0  # since it last said anything
+        self._watching = asyncio.create_task(self._watch())
         self._tasks = [asyncio.create_task(self._pass_on())]
 
     @classmethod
@@ -151,14 +156,14 @@ class Process:
 
     async def _load(self, loading: Loading) -> None:
         self._write(codec.plain(loading))
-        assert self._child.stdout
-        line = await self._child.stdout.readline()
-        if not line:
-            raise Crashed(await self._why())
-        message = json.loads(line)
-        if "refused" in message:
-            raise codec.raised(message["refused"])
-        self.loaded = read(Loaded, message["loaded"])
+        while line := await self._line():
+            message = json.loads(line)
+            if "refused" in message:
+                raise codec.raised(message["refused"])
+            if "loaded" in message:
+                self.loaded = read(Loaded, message["loaded"])
+                return
+        raise Crashed(await self._why())
 
     @property
     def pid(self) -> int:
@@ -204,30 +209,54 @@ class Process:
 
     async def _listen(self) -> None:
         """Take what the worker says to whom it is for, up to the end."""
-        assert self._child.stdout
         try:
-            async for line in self._child.stdout:
+            while line := await self._line():
                 self._hear(json.loads(line), len(line))
-        except ValueError:  # a line of more than MOST_LINE, or half of one
-            LOG.error("%s: an answer could not be read", printable(self.name))
-            self._kill()
+        except Exception as error:  # too long, no JSON, or not what it may say
+            self._end(f"its process said what can not be read ({type(error).__name__})")
         why = await self._why()
         if not self._stopping:
-            self._ended(why)
-            self._fail(Crashed(f"{printable(self.name)}: {why}"))
+            try:
+                self._ended(why)
+            finally:
+                self._fail(Crashed(f"{printable(self.name)}: {why}"))
+
+    async def _line(self) -> bytes:
+        """What the worker says next, empty at the end."""
+        assert self._child.stdout
+        line = await self._child.stdout.readline()
+        self._n_pings = 0
+        return line
+
+    async def _watch(self) -> None:
+        """End the worker when it hangs: somebody stopped it, or it waits for itself."""
+        while self._n_pings < MOST_PINGS:
+            await asyncio.sleep(PING_S)
+            if self._answers or not self.loaded.files:
+                self._write({"ping": self._n_pings})
+                self._n_pings += 1
+        self._end(f"its process hung: it said nothing for {MOST_PINGS * PING_S:.0f} s")
+
+    def _end(self, why: str) -> None:
+        self._fatal = why
+        self._kill()
 
     def _hear(self, message: Mapping[str, Any], n_bytes: int) -> None:
         if "fatal" in message:
             self._fatal = message["fatal"]
+        elif "pong" in message:
+            return
         elif "done" in message:
-            if answer := self._answers.pop(message["id"], None):
+            if answer := self._answers.get(message["id"]):
                 self.pages = message["done"].get("pages", self.pages)
                 answer.end(message["done"])
+                del self._answers[message["id"]]
         elif answer := self._answers.get(message["id"]):
             answer.push(read(_EVENTS[message["event"]], message["with"]), n_bytes)
 
     def _fail(self, error: VatraError) -> None:
         self._gone = error
+        self._watching.cancel()
         while self._answers:
             _, answer = self._answers.popitem()
             answer.end({"error": codec.told(error)})

@@ -1,6 +1,7 @@
-"""`python -m vatra.server.worker`: a process that holds one model; `process.py` has the protocol.
+"""`python -m vatra.server.worker`: a process that holds one model, or only what it knows of texts.
 
-It ends with its standard input, so that it never outlives the one who asks.
+`process.py` has the protocol. It ends with its standard input, so that it never outlives the one
+who asks.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from vatra.engine.fields import read
-from vatra.engine.writing import Begun, Writing, check_names, ended, job_of, piece
+from vatra.engine.writing import Begun, Writing, ended, job_of, piece
 from vatra.errors import IOFailed, UsageError, VatraError
 from vatra.server import codec
 from vatra.server.jobs import (
@@ -40,8 +41,9 @@ if TYPE_CHECKING:
     from vatra.engine.generation import Step
     from vatra.engine.model import Model
     from vatra.engine.request import Request
+    from vatra.server.texts import Texts
 
-SHORT_JOBS = 4  # threads for what is not written
+BEHIND_MODELS = 19  # `nice`: what only knows texts gets what streams leave of the processors
 FIRST_TO_GO = "500"  # of 1000: where memory is short, this process goes before the front
 
 _JOBS: dict[str, type[Job]] = {
@@ -80,9 +82,9 @@ class Worker:
         self._loading, self._in, self._out = loading, incoming, outgoing
         self._lock = threading.Lock()
         self._tasks: dict[int, Task] = {}
-        threads = loading.parallel + SHORT_JOBS
-        self._pool = ThreadPoolExecutor(threads, "vatra-job")
+        self._pool = ThreadPoolExecutor(loading.parallel, "vatra-job")
         self._model: Model
+        self._texts: Texts
         self._batch: Batch | None = None
 
     def serve(self) -> None:
@@ -90,6 +92,9 @@ class Worker:
         self._pool.submit(self._load)
         for line in self._in:
             message = json.loads(line)
+            if "ping" in message:
+                self._say({"pong": message["ping"]})
+                continue
             if "cancel" in message:
                 if task := self._tasks.get(message["cancel"]):
                     task.cancel()
@@ -100,7 +105,8 @@ class Worker:
 
     def _load(self) -> None:
         try:
-            self._say({"loaded": codec.plain(self._loaded())})
+            loaded = self._loaded_texts() if self._loading.only_texts else self._loaded()
+            self._say({"loaded": codec.plain(loaded)})
         except BaseException as error:
             self._trace(error)
             self._say({"refused": codec.told(error)})
@@ -121,6 +127,15 @@ class Worker:
         n_ctx = model.n_ctx if self._batch is None else self._batch.n_ctx
         return Loaded(n_ctx, model.fingerprint, files, model.notes)
 
+    def _loaded_texts(self) -> Loaded:
+        from vatra.server.texts import Texts
+
+        self._texts = Texts(self._loading.path)
+        with suppress(AttributeError, OSError):  # a system without priorities
+            os.nice(BEHIND_MODELS)
+        files = [_file(file.path) for file in self._texts.checkpoint.files]
+        return Loaded(0, "", files, ())
+
     def _begin(self, task: Task, message: Mapping[str, Any]) -> None:
         try:
             if task.cancelled:
@@ -129,37 +144,12 @@ class Worker:
             job = read(_JOBS[message["job"]], message["with"])
             if isinstance(job, Writing):
                 self._write(task, job)
+            elif isinstance(job, Embedding):
+                self._done(task, result=self._embed(task, job))
             else:
-                self._done(task, result=self._answer(task, job))
+                self._done(task, result=self._texts.answer(job))
         except BaseException as error:
             self._failed(task, error)
-
-    def _answer(self, task: Task, job: Job) -> Any:
-        tokenizer = self._model.tokenizer
-        match job:
-            case Embedding():
-                return self._embed(task, job)
-            case Tokenising():
-                return tokenizer.encode(
-                    job.text, bos=None if job.special else False, special=job.parse_special
-                )
-            case Detokenising():
-                return tokenizer.decode(job.ids, special=True)
-            case Templating():
-                return self._apply_template(job)
-        raise AssertionError(type(job))
-
-    def _apply_template(self, job: Templating) -> tuple[str, list[int]]:
-        from vatra.engine.openai.messages import as_messages
-        from vatra.formats.chat_template import encode
-
-        check_names(job.template_kwargs)
-        messages = as_messages(job.messages, own=True)
-        segments = self._model.chat_template.render(
-            messages, **{"tools": job.tools or None, **job.template_kwargs}
-        )
-        text = "".join(segment.text for segment in segments)
-        return text, encode(segments, self._model.tokenizer)
 
     def _embed(self, task: Task, job: Embedding) -> int:
         from vatra.engine import embedding

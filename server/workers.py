@@ -34,8 +34,11 @@ from vatra.server.jobs import (
     Tokenising,
     Vector,
 )
+from vatra.server.texts import unpacked
 
 LOG = logging.getLogger("vatra.server")
+LOOK_S = 1.0  # that slow disks may delay the beginning
+TEXTS_AT_ONCE = 2  # of one model, that are taken apart or put together
 
 
 @dataclass(frozen=True)
@@ -80,15 +83,26 @@ class Workers:
             )
             for name, path in models.items()
         }
+        self._texts = {
+            name: Host(
+                name,
+                replace(host.loading, only_texts=True, parallel=TEXTS_AT_ONCE),
+                o.queue,
+                o.idle_s,
+                _at_once,
+                lambda: None,
+            )
+            for name, host in self._hosts.items()
+        }
         self._heads = Heads()
         self._wanting: list[Host] = []  # room, the first first
         self._change = asyncio.Event()
-        self._reading: asyncio.Future[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._closed = False
 
     async def __aenter__(self) -> Workers:
-        loop = asyncio.get_running_loop()
-        self._reading = loop.run_in_executor(None, self._read_heads)
+        self._reading = asyncio.create_task(self.look())
+        await asyncio.wait({self._reading}, timeout=LOOK_S)
         return self
 
     async def __aexit__(
@@ -97,11 +111,15 @@ class Workers:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> Literal[False]:
-        await asyncio.gather(*(host.close() for host in self._hosts.values()))
+        await asyncio.gather(*(host.close() for host in self._all()))
         self._closed = True
         if self._reading is not None:
             await self._reading
         return False
+
+    async def look(self) -> None:
+        """See what has become of all files since the last time, for `description`."""
+        await asyncio.to_thread(self._read_heads)
 
     def _read_heads(self) -> None:
         for name, host in self._hosts.items():
@@ -113,11 +131,14 @@ class Workers:
         return list(self._hosts)
 
     def description(self, name: str) -> Description:
-        """What is known of a model without loading it."""
+        """What is known of a model without loading it, its file as the last `look` found it."""
         host = self._host(name)
-        found = self._heads.of(name, host.loading.path).description
+        found = self._heads.known(name)
         if host.process is not None:
-            return replace(found, state="ready", n_ctx=host.process.loaded.n_ctx, error="")
+            loaded = host.process.loaded
+            return replace(
+                found, state="ready", n_ctx=loaded.n_ctx, fingerprint=loaded.fingerprint, error=""
+            )
         if host.state == "unloaded":
             return found
         return replace(found, state=host.state, error=host.error)
@@ -164,11 +185,15 @@ class Workers:
         self, name: str, text: str, special: bool = False, parse_special: bool = False
     ) -> list[int]:
         """The tokens of a text: `special` with those around every text, see `Tokenising`."""
-        return await self._result(name, Tokenising(text, special, parse_special))
+        return unpacked(await self._result(name, Tokenising(text, special, parse_special)))
 
     async def detokenize(self, name: str, ids: Sequence[int]) -> str:
         """The text of tokens, control tokens by their names."""
         return await self._result(name, Detokenising(ids))
+
+    async def pieces(self, name: str, ids: Sequence[int]) -> list[str]:
+        """The text of each token by itself."""
+        return await self._result(name, Detokenising(ids, singly=True))
 
     async def apply_template(
         self,
@@ -180,14 +205,11 @@ class Workers:
         """The text and the tokens of a chat, as the model reads them before it answers."""
         job = Templating(messages, tools, template_kwargs or {})
         text, ids = await self._result(name, job)
-        return text, ids
+        return text, unpacked(ids)
 
     async def load(self, name: str) -> None:
         """Load a model, also one that has failed."""
-        host = self._host(name)
-        host.forgive()
-        await host.turn(takes_place=False)
-        host.done(takes_place=False)
+        await self._host(name).load()
 
     async def unload(self, name: str) -> None:
         """Give a model's memory back, as soon as the requests that run have ended."""
@@ -197,6 +219,8 @@ class Workers:
                 host.leaving = True
                 await self._changed()
             await host.unload()
+            if self._texts[name].is_idle:
+                await self._texts[name].unload()
         finally:  # also where the client did not wait: others would wait for ever
             host.admit()
             self._tell_change()
@@ -204,18 +228,21 @@ class Workers:
     def counters(self) -> dict[str, float]:
         """Totals since the beginning, and what runs and waits now."""
         totals: Counter[str] = Counter()
-        for host in self._hosts.values():
+        for host in self._all():
             totals.update(host.counts)
         hosts = self._hosts.values()
         pages = [host.process.pages for host in hosts if host.process is not None]
         return {
             **{name: float(totals[name]) for name in TOTALS},
-            "requests_running": float(sum(host.n_running for host in hosts)),
-            "requests_waiting": float(sum(len(host.waiting) for host in hosts)),
+            "requests_running": float(sum(host.n_running for host in self._all())),
+            "requests_waiting": float(sum(len(host.waiting) for host in self._all())),
             "models_loaded": float(sum(host.process is not None for host in hosts)),
             "kv_pages_used": float(sum(used for used, _ in pages)),
             "kv_pages": float(sum(all_of_them for _, all_of_them in pages)),
         }
+
+    def _all(self) -> list[Host]:
+        return [*self._hosts.values(), *self._texts.values()]
 
     def _host(self, name: str) -> Host:
         host = self._hosts.get(name)
@@ -226,9 +253,11 @@ class Workers:
         return host
 
     async def _result(self, name: str, job: Job, events: list[Event] | None = None) -> Any:
-        """The result of a short job; what comes before it is added to `events`."""
-        host, takes_place = self._host(name), isinstance(job, Embedding)
-        answer = host.ask(await host.turn(takes_place), job, takes_place)
+        """The result of a job that writes nothing; what comes before it is added to `events`."""
+        host = self._host(name)
+        if not isinstance(job, Embedding):  # a process of its own, which holds up no model
+            host = self._texts[name]
+        answer = host.ask(await host.turn(), job)
         try:
             async for event in answer:
                 if events is not None:
@@ -267,6 +296,11 @@ class Workers:
                 if other.leaving:
                     other.admit()
             self._tell_change()
+
+
+async def _at_once(host: Host) -> None:
+    """Room for what is small."""
+    host.is_starting = True
 
 
 TOTALS = (

@@ -32,6 +32,9 @@ class FakeWorkers:
     def names(self) -> list[str]:
         return ["first", "owner/second:Q4_K_M", "vectors"]
 
+    async def look(self) -> None:
+        pass
+
     def description(self, name: str) -> Description:
         if name not in self.names():
             raise UnknownModel(f"there is no model {name!r:.60}; did you mean 'first'?")
@@ -85,7 +88,7 @@ class FakeWorkers:
             call = {"id": "call_0", "name": words[1], "arguments": " ".join(words[2:])}
             yield Piece(tool_calls=[call])
             words = []
-        said = self._form(job) or [w if i == 0 else f" {w}" for i, w in enumerate(words)]
+        said = self._form(job) or (w if i == 0 else f" {w}" for i, w in enumerate(words))
         reason: Any = "eog"
         n_said = 0
         for part in said:
@@ -135,6 +138,9 @@ class FakeWorkers:
 
     async def detokenize(self, name: str, ids: Sequence[int]) -> str:
         return self._of(ids)
+
+    async def pieces(self, name: str, ids: Sequence[int]) -> list[str]:
+        return [self._of([i]) for i in ids]
 
     async def apply_template(
         self,

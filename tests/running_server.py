@@ -19,6 +19,8 @@ from vatra.server.guard import Access
 from vatra.server.limits import Limits
 from vatra.server.listener import Server, listen
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 
 @dataclass
 class Running:
@@ -54,19 +56,15 @@ class Running:
         """A connection that the test speaks on by itself."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)
 
-    def raw(self, request: bytes, leave: bool = True) -> bytes:
-        """All that is answered to some bytes, up to the end of the connection.
-
-        Who sends no more when it has sent them seems to `leave`, and gets no answer of a model.
-        """
+    def raw(self, request: bytes) -> bytes:
+        """All that is answered to some bytes and no more, up to the end of the connection."""
         with self.socket() as connection:
             connection.sendall(request)
-            if leave:
-                connection.shutdown(socket.SHUT_WR)
+            connection.shutdown(socket.SHUT_WR)
             found = b""
             while part := connection.recv(65536):
                 found += part
-            return found
+            return found.replace(CONTINUE, b"")
 
     def end(self) -> None:
         """As a signal would, unless it has ended."""

@@ -252,7 +252,9 @@ def post(url: str, body: Any) -> Any:
 
 @needs_engine
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["Ctrl-C", "SIGTERM", "SIGHUP"],
 )
 def test_a_signal_ends_it(home: Path, number: signal.Signals, status: int) -> None:
     with started() as (process, address, lines):

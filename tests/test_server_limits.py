@@ -59,7 +59,7 @@ def test_no_content_type(server: Running) -> None:
     assert found.startswith(b"HTTP/1.1 415 ")
     body = BODY.replace(b"{", b'{"model":"first",', 1)
     length = b"Content-Length: %d" % len(body)
-    found = server.raw(head(server, length, b"Connection: close", path=b"/api/chat") + body, False)
+    found = server.raw(head(server, length, b"Connection: close", path=b"/api/chat") + body)
     assert found.startswith(b"HTTP/1.1 200 ")
 
 
@@ -278,7 +278,7 @@ def test_others_are_answered_meanwhile() -> None:
 
 def test_requests_in_a_row_on_one_connection(server: Running) -> None:
     one = b"GET /health HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % server.port
-    assert server.raw(one * 50).count(b"HTTP/1.1 200 OK") >= 1
+    assert server.raw(one * 50).count(b"HTTP/1.1 200 OK") == 50
     with server.socket() as connection:
         for _ in range(50):
             connection.sendall(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import plistlib
 import shutil
 import subprocess
@@ -36,11 +37,20 @@ def test_systemd_unit() -> None:
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 def test_systemd_reads_it(tmp_path: Path) -> None:
     unit = tmp_path / "vatra.service"
-    unit.write_text(systemd_unit(["/bin/true", *COMMAND[1:]], {}))
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--user", unit], capture_output=True, text=True, timeout=30
-    )
-    assert "vatra.service" not in done.stderr
+
+    def told() -> tuple[int, str]:
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--user", unit],
+            capture_output=True, text=True, timeout=30,
+            env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)},
+        )  # fmt: skip
+        return done.returncode, done.stderr
+
+    good = systemd_unit(["/bin/true", *COMMAND[1:]], {"VATRA_CACHE": "/a b/%t"})
+    unit.write_text(good)
+    assert told() == (0, "")
+    unit.write_text(good.replace("UMask", "Umask"))
+    assert "vatra.service:" in told()[1]
 
 
 @pytest.mark.parametrize("word", ["a\nb", "a\x00b", "\x1b[31m"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ class Head:
 
     chat: bool
     model: str
-    fingerprint: str = ""
+    fingerprint: Callable[[], str] = str  # of the file, certain once that is loaded
     name: str = field(default_factory=_new_name)
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -45,7 +45,7 @@ class Head:
             "object": kind,
             "created": self.created,
             "model": self.model,
-            **({"system_fingerprint": self.fingerprint} if self.fingerprint else {}),
+            **({"system_fingerprint": found} if (found := self.fingerprint()) else {}),
             "choices": list(choices),
         }
 
