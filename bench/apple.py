@@ -74,7 +74,7 @@ def main(formats: list[str]) -> None:
     for name, chip in CHIPS.items():
         tile = TOKENS_PER_TILE[chip.level]
         ways = [(format, tokens) for format in formats for tokens in (tile, 1)]
-        kernels = [f"matmul:{format},{tokens if tokens > 1 else 0}" for format, tokens in ways]
+        kernels = [f"matmul:{format},{tokens}" for format, tokens in ways]
         command = [sys.executable, str(HERE / "assembly.py"), TRIPLE, chip.cpu, chip.level]
         done = subprocess.run([*command, *kernels], capture_output=True, text=True, check=True)
         texts = done.stdout.split("; kernel ")[1:]

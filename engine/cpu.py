@@ -259,8 +259,7 @@ class CpuExecutor:
 
     def kind(self, n_tokens: int) -> Hashable:
         """See `Executor.kind`."""
-        runs = self._room.low.operands.runs(n_tokens) if processor().matrix_tiles else Runs.ALL
-        return runs, self.edition
+        return self._room.low.operands.runs(n_tokens), self.edition
 
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
         """See `Executor.run`."""

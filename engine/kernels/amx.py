@@ -29,7 +29,7 @@ from vatra.engine.kernels.layout import (
     TILE_BYTES,
 )
 from vatra.engine.kernels.matmul_float import READ
-from vatra.engine.kernels.order import first_slot, pair_at, slots_of, tokens_of
+from vatra.engine.kernels.order import chosen_at, chosen_of, pair_at, slots_of
 from vatra.engine.kernels.unpack import UNPACK
 from vatra.engine.simd import (
     add,
@@ -107,7 +107,7 @@ def packing(terms: int) -> Callable[..., None]:
         """Slot s of `order`, if there is one, takes row pair // `per`."""
         n, blocks = load_i64(run + 8 * rows), (width + PART - 1) // PART
         if order != 0:
-            n = slots_of(order) if n > 0 else 0
+            n = slots_of(order)
         for t in range(n * thread // n_threads, n * (thread + 1) // n_threads):
             row = pair_at(order, n_expert, t) // per if order != 0 else t
             if row >= 0:
@@ -224,17 +224,18 @@ def multiplying(format: str) -> Callable[..., None]:
         sums = scratch + thread * scratch_bytes
         w0 = sums + scratch_bytes - 2 * TILE_BYTES * min(steps, AMX_STEPS)
         shape_tiles(sums)
-        pieces, slot = (groups + chunk - 1) // chunk, 0
+        pieces, expert, slot = (groups + chunk - 1) // chunk, 0, 0
+        jobs = pieces * (chosen_of(order) if order != 0 else min(n, 1))
         job = fetch_add(op + 8 * OP_COUNTER, 1)
-        while job < pieces * n_expert and n > 0:
-            expert, first = job // pieces, job % pieces * chunk
+        while job < jobs:
+            first = job % pieces * chunk
             last = min(first + chunk, groups)
             if order != 0:
-                slot, n = first_slot(order, expert), tokens_of(order, expert)
+                expert, slot, n = chosen_at(order, n_expert, job // pieces)
             tiles, matrix = (n + 15) // 16, w + expert * matrix_bytes(n_out, n_in)
             add_from = bias + 4 * n_out * expert if bias != 0 else 0
             panel = x + TILE_BYTES * steps * (slot // 16)
-            for step in range(0, steps if n > 0 else 0, most_steps):
+            for step in range(0, steps, most_steps):
                 some = min(most_steps, steps - step)
                 for g in range(first, last, 2):
                     two = g + 1 < last
@@ -277,7 +278,6 @@ def multiplying(format: str) -> Callable[..., None]:
                                         out, n_out, add_from, ROWS * row,
                                         order, n_expert, slot + token,
                                     )  # fmt: skip
-            n = load_i64(run + 8 * rows)
             job = fetch_add(op + 8 * OP_COUNTER, 1)
         release_tiles()
 

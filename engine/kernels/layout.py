@@ -39,9 +39,8 @@ FLOAT_ROWS = 4  # weight rows that `matmul_float` takes at once
 PART = 32  # activations that share a scale
 LEAST_PEAK = 1e-36  # that many that are no larger become zeros: 127 over less would be infinite
 AMX_TERMS = {"f16": 3, "bf16": 2}  # products of parts of floats: of 11 bits two parts, of 8 one
-AMX_TOKENS = 32  # runs of as many tokens are multiplied by AMX, where there is one
+AMX_TOKENS = 32  # runs that bring a matrix as many are multiplied by AMX, where there is one
 TILE_BYTES = 1024
-EXPERT_TOKENS = 8  # for each expert, from which on the tokens of a run are sorted by expert
 AMX_STEPS = 32  # tiles of inputs that are multiplied at once: 512 KB of activations
 AMX_GROUPS = 16  # groups of 16 rows of weights that are, where there are more inputs
 AMX_SPAN = 256  # keys that attention by AMX handles at once: their scores fit the first cache
@@ -113,7 +112,7 @@ def order_slots(pairs: int, n_expert: int, align: int) -> int:
 
 
 def order_bytes(pairs: int, n_expert: int, align: int) -> int:
-    return 4 * (1 + 2 * n_expert + order_slots(pairs, n_expert, align))
+    return 4 * (2 + 4 * n_expert + order_slots(pairs, n_expert, align))
 
 
 def amx_attention_scratch(key_dim: int, value_dim: int) -> int:

@@ -1,7 +1,7 @@
 """Products of quantised weights and quantised activations: `matmul:<format>,<tokens per tile>`.
 
 With `,experts` behind it, each expert is multiplied with the tokens that chose it, in the slots of
-an `order`; `matmul:<format>,0` takes few tokens to their experts, one by one.
+an `order`: however few they are, its weights are read once.
 
 Weights lie as `unpack` describes; they are handed out in pairs of groups of 16 rows. Activations
 are signed bytes with a float scale for each 32, see `quantize`. Tokens that do not fill a tile are
@@ -17,13 +17,11 @@ from typing import Any
 from vatra.engine.cpu_features import processor
 from vatra.engine.kernels.lanes import inlined, unrolled
 from vatra.engine.kernels.layout import FAST, OP_COUNTER, PART, ROWS
-from vatra.engine.kernels.order import first_slot, pairs_at, tokens_of
-from vatra.engine.kernels.quantize import tile_at
+from vatra.engine.kernels.order import chosen_at, chosen_of, pairs_at
 from vatra.engine.kernels.unpack import UNPACK
 from vatra.engine.simd import (
     dot_tile,
     fetch_add,
-    load_i32,
     load_i64,
     prefetch,
     store_rows,
@@ -137,25 +135,23 @@ def rows_times_tile(format: str, tokens: int) -> Callable[..., Any]:
     return product
 
 
-def pair_times_some(
-    format: str, most: int, store: Callable[..., Any], tile: int = 0
-) -> Callable[..., Any]:
+def pair_times_some(format: str, most: int, store: Callable[..., Any]) -> Callable[..., Any]:
     """Multiply groups g and g + 1 with the next n tokens, at most `most`, and store the sums.
 
-    store(to, g, sums, n) keeps those of group g, which may be behind the last; tokens lie in tiles
-    of `tile`, if it is given, or else in the smallest that hold them.
+    store(to, g, sums, n) keeps those of group g, which may be behind the last; tokens lie in the
+    smallest tile that holds them.
     """
-    one, stride, fewer = most == 1, tile or most, most // 2
+    one, fewer = most == 1, most // 2
     pair = pair_times_one(format) if one else pair_times_tile(format, most)
     rows = rows_times_tile(format, most)
-    some = pair if one else pair_times_some(format, fewer, store, tile)
+    some = pair if one else pair_times_some(format, fewer, store)
 
     @inlined
     def at_once(w, apart, jump, x, x_scale, x_sum, n_blocks, to, g, n):
         if not one and n <= fewer:
             some(w, apart, jump, x, x_scale, x_sum, n_blocks, to, g, n)
         else:
-            sums = pair(w, apart, jump, x, x_scale, x_sum, n_blocks, stride)
+            sums = pair(w, apart, jump, x, x_scale, x_sum, n_blocks, most)
             store(to, g, sums[0], n)
             store(to, g + 1, sums[1], n)
 
@@ -165,7 +161,7 @@ def pair_times_some(
             some(w, apart, jump, x, x_scale, x_sum, n_blocks, to, g, n)
         else:
             for i in range(2 if apart != 0 else 1):
-                sums = rows(w + apart * i, x, x_scale, x_sum, n_blocks, stride)
+                sums = rows(w + apart * i, x, x_scale, x_sum, n_blocks, most)
                 store(to, g + i, sums, n)
 
     return at_once if most <= PAIRED.get(processor().level, 1) else in_turn
@@ -192,9 +188,8 @@ def store_group_at(to, g, sums, n):
 def kernel(format: str, tokens: str, of: str = "") -> Callable[..., None]:
     many, spans = int(tokens), FAST[format].spans
     parts, group_block = by_name(format).block // PART, ROWS * by_name(format).block_bytes
-    by_one = pair_times_one(format)
-    pair_times_many = pair_times_some(format, max(many, 1), store_group)
-    pair_times_slots = pair_times_some(format, max(many, 1), store_group_at, many)
+    pair_times_many = pair_times_some(format, many, store_group)
+    pair_times_slots = pair_times_some(format, many, store_group_at)
 
     def matmul(
         op, run, thread, n_threads,
@@ -223,57 +218,35 @@ def kernel(format: str, tokens: str, of: str = "") -> Callable[..., None]:
 
     def experts(
         op, run, thread, n_threads,
-        w: int, bias: int, chosen: int, k: int, shared_x: int, tile: int,
-        x: int, x_scale: int, x_sum: int,
-        out: int, n_out: int, n_blocks: int, rows: int, chunk: int,
-    ):  # fmt: skip
-        pairs = load_i64(run + 8 * rows) * k
-        n = pairs // k if shared_x != 0 else pairs
-        groups = (n_out + ROWS - 1) // ROWS
-        width = n_blocks * parts
-        first = fetch_add(op + 8 * OP_COUNTER, chunk)
-        while first < groups:
-            for g in range(first, min(first + chunk, groups), 2):
-                apart = n_blocks * group_block if g + 1 < groups else 0
-                for i in range(pairs):
-                    expert = load_i32(chosen + 4 * i)
-                    t = i // k if shared_x != 0 else i
-                    base, own = tile_at(t, n, tile)
-                    place = width * base + t - base
-                    two = by_one(
-                        w + (expert * groups + g) * n_blocks * group_block, apart, apart,
-                        x + 32 * place, x_scale + 4 * place, x_sum + 4 * spans * place,
-                        n_blocks, own,
-                    )  # fmt: skip
-                    to = out + 4 * n_out * i, bias + 4 * expert * n_out if bias != 0 else 0, n_out
-                    store_group(to, g, two[0], 1)
-                    store_group(to, g + 1, two[1], 1)
-            first = fetch_add(op + 8 * OP_COUNTER, chunk)
-
-    def sorted_experts(
-        op, run, thread, n_threads,
         w: int, bias: int, order: int, n_expert: int,
         x: int, x_scale: int, x_sum: int,
-        out: int, n_out: int, n_blocks: int, rows: int, chunk: int,
+        out: int, n_out: int, n_blocks: int, chunk: int,
     ):  # fmt: skip
         groups = (n_out + ROWS - 1) // ROWS
+        group_bytes = n_blocks * group_block
         width, pieces = n_blocks * parts, (groups + chunk - 1) // chunk
-        jobs = pieces * n_expert if load_i64(run + 8 * rows) > 0 else 0
+        jobs = pieces * chosen_of(order)
         job = fetch_add(op + 8 * OP_COUNTER, 1)
         while job < jobs:
-            expert, first = job // pieces, job % pieces * chunk
-            n, slot = tokens_of(order, expert), first_slot(order, expert)
-            for g in range(first, min(first + chunk, groups) if n > 0 else 0, 2):
-                apart = n_blocks * group_block if g + 1 < groups else 0
-                for t in range(slot, slot + n, many):
-                    add = bias + 4 * expert * n_out if bias != 0 else 0
+            following = fetch_add(op + 8 * OP_COUNTER, 1)  # early: its weights are asked for
+            expert, slot, n = chosen_at(order, n_expert, job // pieces)
+            matrix = w + expert * groups * group_bytes
+            add = bias + 4 * expert * n_out if bias != 0 else 0
+            first = job % pieces * chunk
+            end = min(first + chunk, groups)
+            after = min(following, jobs - 1)
+            expert, _, _ = chosen_at(order, n_expert, after // pieces)
+            after = w + (expert * groups + after % pieces * chunk) * group_bytes
+            for g in range(first, end, 2):
+                at, apart = matrix + g * group_bytes, group_bytes if g + 1 < groups else 0
+                jump = (at + 2 * group_bytes if g + 2 < end else after) - at - group_bytes
+                for t in range(0, n, many):
+                    from_x = width * (slot + t)
                     pair_times_slots(
-                        w + (expert * groups + g) * n_blocks * group_block, apart, apart,
-                        x + 32 * width * t, x_scale + 4 * width * t, x_sum + 4 * spans * width * t,
-                        n_blocks, (out, add, n_out, pairs_at(order, n_expert, t)), g, slot + n - t,
+                        at, apart, jump,
+                        x + 32 * from_x, x_scale + 4 * from_x, x_sum + 4 * spans * from_x,
+                        n_blocks, (out, add, n_out, pairs_at(order, n_expert, slot + t)), g, n - t,
                     )  # fmt: skip
-            job = fetch_add(op + 8 * OP_COUNTER, 1)
+            job = following
 
-    if of == "experts":
-        return sorted_experts
-    return experts if many == 0 else matmul
+    return experts if of == "experts" else matmul

@@ -1,7 +1,7 @@
 """Products of F32, F16 or BF16 weights, in their file's order, and float32 activations.
 
 A tile is 4 rows x T tokens; lanes run along the weights of a row. Variants: `<format>,<T>`, and
-`<format>,0` for experts.
+`<format>,1,experts` for each expert and the tokens that chose it, in the slots of an `order`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Callable
 from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import FLOAT_ROWS as ROWS
 from vatra.engine.kernels.layout import OP_COUNTER
+from vatra.engine.kernels.order import chosen_at, chosen_of, pair_at
 from vatra.engine.simd import (
     fetch_add,
     load_bf16s,
     load_f16s,
     load_f32s,
-    load_i32,
     load_i64,
     load_some_bf16s,
     load_some_f16s,
@@ -61,9 +61,9 @@ def rows_times_tile(format: str, tokens: int) -> Callable[..., object]:
     return product
 
 
-def kernel(format: str, tokens: str) -> Callable[..., None]:
+def kernel(format: str, tokens: str, of: str = "") -> Callable[..., None]:
     many = int(tokens)
-    by_tile, by_one = rows_times_tile(format, max(many, 1)), rows_times_tile(format, 1)
+    by_tile, by_one = rows_times_tile(format, many), rows_times_tile(format, 1)
     size = READ[format][2]
 
     def matmul_float(
@@ -94,28 +94,30 @@ def kernel(format: str, tokens: str) -> Callable[..., None]:
 
     def experts_float(
         op, run, thread, n_threads,
-        w: int, bias: int, chosen: int, k: int, shared_x: int,
-        x: int, out: int, n_out: int, n_in: int, rows: int, chunk: int,
+        w: int, bias: int, order: int, n_expert: int, per: int,
+        x: int, out: int, n_out: int, n_in: int, chunk: int,
     ):  # fmt: skip
-        pairs = load_i64(run + 8 * rows) * k
+        """Pairs of an `order` take row pair // `per`, one by one while their weights are near."""
         row_bytes = size * n_in
         groups = (n_out + ROWS - 1) // ROWS
-        first = fetch_add(op + 8 * OP_COUNTER, chunk)
-        while first < groups:
+        pieces = (groups + chunk - 1) // chunk
+        jobs = pieces * chosen_of(order)
+        job = fetch_add(op + 8 * OP_COUNTER, 1)
+        while job < jobs:
+            expert, slot, n = chosen_at(order, n_expert, job // pieces)
+            base, first = w + expert * n_out * row_bytes, job % pieces * chunk
             for g in range(first, min(first + chunk, groups)):
                 row, last = ROWS * g, n_out - 1
-                for i in range(pairs):
-                    expert = load_i32(chosen + 4 * i)
-                    base = w + expert * n_out * row_bytes
-                    r0, r1 = base + row * row_bytes, base + min(row + 1, last) * row_bytes
-                    r2, r3 = (
-                        base + min(row + 2, last) * row_bytes,
-                        base + min(row + 3, last) * row_bytes,
-                    )
-                    t = i // k if shared_x != 0 else i
-                    one = by_one(r0, r1, r2, r3, x + 4 * n_in * t, 4 * n_in, n_in)
-                    add = bias + 4 * (expert * n_out + row) if bias != 0 else 0
-                    store_sums(out + 4 * (n_out * i + row), 0, one, 1, add, n_out - row, 1)
-            first = fetch_add(op + 8 * OP_COUNTER, chunk)
+                r0, r1 = base + row * row_bytes, base + min(row + 1, last) * row_bytes
+                r2, r3 = (
+                    base + min(row + 2, last) * row_bytes,
+                    base + min(row + 3, last) * row_bytes,
+                )
+                add = bias + 4 * (expert * n_out + row) if bias != 0 else 0
+                for i in range(slot, slot + n):
+                    pair = pair_at(order, n_expert, i)
+                    one = by_one(r0, r1, r2, r3, x + 4 * n_in * (pair // per), 0, n_in)
+                    store_sums(out + 4 * (n_out * pair + row), 0, one, 1, add, n_out - row, 1)
+            job = fetch_add(op + 8 * OP_COUNTER, 1)
 
-    return experts_float if many == 0 else matmul_float
+    return experts_float if of == "experts" else matmul_float

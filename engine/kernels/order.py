@@ -1,8 +1,9 @@
-"""The tokens of each expert: `order` sorts what was chosen, products of many tokens go by it.
+"""The tokens of each expert: `order` sorts what was chosen, and products of experts go by it.
 
-An order is int32 words: how many slots there are; for each expert its first slot, a multiple of
-`align`, and how many (token, choice) pairs chose it; for each slot its pair, or -1 if it is empty.
-Pairs of an expert stay in their order.
+An order is int32 words: how many slots there are; how many experts were chosen; for each expert a
+word that only `order` needs; for each chosen one its number, its first slot, a multiple of `align`,
+and how many (token, choice) pairs chose it; for each slot its pair, or -1 if it is empty. Pairs of
+an expert stay in their order.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ def slots_of(order):
 
 
 @inlined
-def first_slot(order, expert):
-    return load_i32(order + 4 + 8 * expert)
+def chosen_of(order):
+    """How many experts were chosen."""
+    return load_i32(order + 4)
 
 
 @inlined
-def tokens_of(order, expert):
-    return load_i32(order + 8 + 8 * expert)
+def chosen_at(order, n_expert, i):
+    """Of the i-th expert that was chosen: its number, its first slot, how many pairs it has."""
+    at = order + 8 + 4 * n_expert + 12 * i
+    return load_i32(at), load_i32(at + 4), load_i32(at + 8)
 
 
 @inlined
 def pairs_at(order, n_expert, slot):
     """The address of the pair in a slot; those of later slots follow."""
-    return order + 4 + 8 * n_expert + 4 * slot
+    return order + 8 + 16 * n_expert + 4 * slot
 
 
 @inlined
@@ -46,27 +50,32 @@ def kernel() -> Callable[..., None]:
         op, run, thread, n_threads,
         chosen: int, out: int, n_expert: int, k: int, align: int, rows: int,
     ):  # fmt: skip
-        pairs = load_i64(run + 8 * rows) * k
-        if thread == 0 and pairs > 0:
+        if thread == 0:
+            pairs, tally, slot_0 = load_i64(run + 8 * rows) * k, out + 8, pairs_at(out, n_expert, 0)
             for e in range(n_expert):
-                store_i32(out + 8 + 8 * e, int32(0))
+                store_i32(tally + 4 * e, int32(0))
             for pair in range(pairs):
-                at = out + 8 + 8 * load_i32(chosen + 4 * pair)
+                at = tally + 4 * load_i32(chosen + 4 * pair)
                 store_i32(at, load_i32(at) + int32(1))
-            slots, slot_0 = 0, pairs_at(out, n_expert, 0)
+            slots, to = 0, tally + 4 * n_expert
             for e in range(n_expert):
-                count = tokens_of(out, e)
-                store_i32(out + 4 + 8 * e, int32(slots))
-                store_i32(out + 8 + 8 * e, int32(0))
+                count = load_i32(tally + 4 * e)
+                if count == 0:
+                    continue
+                store_i32(to, int32(e))
+                store_i32(to + 4, int32(slots))
+                store_i32(to + 8, count)
+                store_i32(tally + 4 * e, int32(slots))  # where its next pair goes
                 end = slots + (count + align - 1) // align * align
                 for slot in range(slots + count, end):
                     store_i32(slot_0 + 4 * slot, int32(-1))
-                slots = end
+                slots, to = end, to + 12
             store_i32(out, int32(slots))
+            store_i32(out + 4, int32((to - tally - 4 * n_expert) // 12))
             for pair in range(pairs):
-                e = load_i32(chosen + 4 * pair)
-                count = tokens_of(out, e)
-                store_i32(slot_0 + 4 * (first_slot(out, e) + count), int32(pair))
-                store_i32(out + 8 + 8 * e, int32(count + 1))
+                at = tally + 4 * load_i32(chosen + 4 * pair)
+                slot = load_i32(at)
+                store_i32(slot_0 + 4 * slot, int32(pair))
+                store_i32(at, slot + int32(1))
 
     return sort

@@ -2,7 +2,7 @@
 
 Each 32 values share the scale max|x| / 127, kept in float32. Values, scales and sums lie tile by
 tile, block by block, token by token; the last tile is as small a power of two as holds what is left
-of the tokens. `spans` sums of each block go along: where `zero` is 0, the
+of the tokens, of all or of an expert. `spans` sums of each block go along: where `zero` is 0, the
 float32 sums of the bytes; else the int32 sums times -zero, which start the integer dot products.
 """
 
@@ -14,7 +14,7 @@ from numba import float32, int32
 
 from vatra.engine.kernels.lanes import inlined
 from vatra.engine.kernels.layout import LEAST_PEAK, PART
-from vatra.engine.kernels.order import pair_at, slots_of
+from vatra.engine.kernels.order import chosen_at, chosen_of, pair_at
 from vatra.engine.simd import (
     abs_f32s,
     add,
@@ -72,29 +72,28 @@ def kernel() -> Callable[..., None]:
         x: int, out: int, scale: int, sums: int, width: int, spans: int, zero: int, tile: int,
         rows: int, per_row: int, order: int, n_expert: int, per: int,
     ):  # fmt: skip
-        """Slot s of `order`, if there is one, takes row pair // `per`."""
-        blocks = width // PART
+        """Slot s of `order`, if there is one, takes row pair // `per`; experts have own tiles."""
+        blocks, first = width // PART, 0
         n = load_i64(run + 8 * rows) * per_row
-        if order != 0:
-            n = slots_of(order) if n > 0 else 0
-        total = n * blocks
-        for unit in range(total * thread // n_threads, total * (thread + 1) // n_threads):
-            t, block = unit // blocks, unit % blocks
-            first, room = tile_at(t, n, tile)
-            slot = blocks * first + room * block + t - first
-            row = pair_at(order, n_expert, t) // per if order != 0 else t
-            if row < 0:
-                continue
-            at = x + 4 * (width * row + PART * block)
-            a, b, shared = to_bytes(load_f32s(at), load_f32s(at + 64))
-            store_i32s_as_i8(out + 32 * slot, a)
-            store_i32s_as_i8(out + 32 * slot + 16, b)
-            store_f32(scale + 4 * slot, shared)
-            if spans == 1:
-                whole = sum_i32s(add_i32s(a, b))
-                store_sum(sums + 4 * slot, whole, zero)
-            else:
-                store_sum(sums + 8 * slot, sum_i32s(a), zero)
-                store_sum(sums + 8 * slot + 4, sum_i32s(b), zero)
+        for i in range(chosen_of(order) if order != 0 else 1):
+            if order != 0:
+                _, first, n = chosen_at(order, n_expert, i)
+            total = n * blocks
+            for unit in range(total * thread // n_threads, total * (thread + 1) // n_threads):
+                t, block = unit // blocks, unit % blocks
+                start, room = tile_at(t, n, tile)
+                slot = blocks * (first + start) + room * block + t - start
+                row = pair_at(order, n_expert, first + t) // per if order != 0 else t
+                at = x + 4 * (width * row + PART * block)
+                a, b, shared = to_bytes(load_f32s(at), load_f32s(at + 64))
+                store_i32s_as_i8(out + 32 * slot, a)
+                store_i32s_as_i8(out + 32 * slot + 16, b)
+                store_f32(scale + 4 * slot, shared)
+                if spans == 1:
+                    whole = sum_i32s(add_i32s(a, b))
+                    store_sum(sums + 4 * slot, whole, zero)
+                else:
+                    store_sum(sums + 8 * slot, sum_i32s(a), zero)
+                    store_sum(sums + 8 * slot + 4, sum_i32s(b), zero)
 
     return quantize

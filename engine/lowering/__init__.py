@@ -34,7 +34,7 @@ class Lowering:
         self.steps: list[Step] = []
         self.embeds: list[tuple[Embed, Place]] = []
         self.angles: dict[tuple[int, float], tuple[Rope, Place]] = {}  # by `attention.turn`
-        self.kept: list[Array] = []  # float32 vectors whose addresses are in the table
+        self.kept: list[Array] = []  # whose addresses are in the table
         self.operands = products.Operands(self)
         self._places: dict[Tensor, Place] = {}
         self.made_at: dict[Tensor, Place] = {}  # every tensor, from its op to its last use

@@ -16,7 +16,6 @@ from vatra.models.plan import ExpertLinear, HeadLinear, Linear, Tensor
 if TYPE_CHECKING:
     from vatra.engine.lowering import Lowering
 
-Array = np.ndarray
 FLOAT_TILE = 4  # tokens of a tile of `matmul_float`
 CHUNKS_PER_THREAD = 8  # pieces that a matrix is handed out in: uneven threads share the rest
 
@@ -46,9 +45,8 @@ class Operands:
         self.tile = processor().tokens_per_tile
         self._bytes: dict[tuple[Tensor, int, layout.Operand, Runs, Order | None], Bytes] = {}
         self._packed: dict[tuple[Tensor, int, Order | None], Place] = {}
-        self._orders: dict[Tensor, Order] = {}
-        self._head_numbers: dict[int, Array] = {}
-        self._sorted: set[Order] = set()  # all that there were
+        self._orders: dict[Tensor | tuple[int, int], Order] = {}
+        self.share = 1.0  # of a run's tokens, that an expert of AMX has on average
 
     def drop(self, tensor: Tensor) -> None:
         """Give back what was made of a tensor."""
@@ -98,45 +96,46 @@ class Operands:
                 f"amx:pack,{terms}",
                 {"x": x, **_read(order)},
                 {"out": place},
-                runs=Runs.MANY if order else Runs.SOME | Runs.MANY,
+                runs=_by_amx(order),
                 width=width,
                 rows=rows_of(x),
                 **_sources(order, x.width // width),
             )
         return self._packed[key]
 
-    def order(self, experts: Tensor, n_expert: int) -> Order:
-        """The tokens of each expert."""
-        if experts not in self._orders:
-            pairs = self.low.most * experts.width
+    def order(self, op: ExpertLinear | HeadLinear) -> Order:
+        """The tokens of each expert; all tokens go to all heads, each with values of its own."""
+        n_expert, rows = op.weight.shape[0], rows_of(op.out)
+        experts = op.experts if isinstance(op, ExpertLinear) else None
+        key = experts or (n_expert, rows)
+        if key not in self._orders:
+            k = experts.width if experts else n_expert
+            pairs = self.low.most * k
             place = self.low.arena.take(layout.order_bytes(pairs, n_expert, self.tile))
             slots = layout.order_slots(pairs, n_expert, self.tile)
-            self._orders[experts] = Order(place, n_expert, experts.width, slots)
-            self._sorted.add(self._orders[experts])
+            self._orders[key] = Order(place, n_expert, k, slots)
+            every: dict[str, Any] = {}
+            if not experts:
+                heads = np.tile(np.arange(n_expert, dtype=np.int32), self.low.most)
+                self.low.kept.append(heads)
+                every["chosen"] = heads.ctypes.data
             self.low.step(
                 "order:",
-                {"chosen": experts},
+                {"chosen": experts} if experts else {},
                 {"out": place},
-                runs=Runs.MANY,
                 n_expert=n_expert,
-                k=experts.width,
+                k=k,
                 align=self.tile,
-                rows=rows_of(experts),
+                rows=rows,
+                **every,
             )
-        return self._orders[experts]
-
-    def head_numbers(self, n_head: int) -> int:
-        """The address of 0 ... n_head - 1, int32, for each token of a run."""
-        if n_head not in self._head_numbers:
-            self._head_numbers[n_head] = np.tile(np.arange(n_head, dtype=np.int32), self.low.most)
-        return self._head_numbers[n_head].ctypes.data
+        return self._orders[key]
 
     def runs(self, n: int) -> Runs:
         """What kind a run of n tokens is."""
-        if n < layout.AMX_TOKENS:
+        if n < layout.AMX_TOKENS or not processor().matrix_tiles:
             return Runs.FEW
-        fewest = (n * o.k / o.n_expert for o in self._sorted)
-        return Runs.MANY if min(fewest, default=n) >= layout.EXPERT_TOKENS else Runs.SOME
+        return Runs.MANY if n * self.share >= layout.AMX_TOKENS else Runs.SOME
 
 
 def _read(order: Order | None) -> dict[str, Tensor | Place]:
@@ -150,90 +149,73 @@ def _sources(order: Order | None, per_row: int) -> dict[str, Any]:
     return {"n_expert": order.n_expert, "per": order.k // per_row}
 
 
+def _by_amx(order: Order | None) -> Runs:
+    """Runs whose products are AMX's, where it has them."""
+    return Runs.MANY if order else Runs.SOME | Runs.MANY
+
+
 def product(low: Lowering, op: Linear | ExpertLinear | HeadLinear) -> None:
     """A matrix product: by bytes or by floats, for one matrix or for chosen ones.
 
-    Few tokens go to their experts one by one; of many, each expert gets its own at once.
+    Experts and heads are multiplied with all tokens of theirs at once.
     """
     operands, tile = low.operands, low.operands.tile
     chosen, (n_out, n_in) = way(op.weight.format), op.weight.shape[-2:]
     amx = by_amx(chosen) and not (op.out.outputs_only or isinstance(op, HeadLinear))
-    experts: dict[str, Any] = {}
-    reads: dict[str, Tensor | Place] = {}
-    order, runs = None, Runs.FEW if amx else Runs.ALL
-    many = Runs.SOME | Runs.MANY
-    if isinstance(op, HeadLinear):
-        n_head = op.weight.shape[0]
-        experts = {"k": n_head, "shared_x": 0, "chosen": operands.head_numbers(n_head)}
-    if isinstance(op, ExpertLinear):
-        experts = {"k": op.experts.width, "shared_x": int(op.x.width == n_in)}
-        reads = {"chosen": op.experts}
-        if amx or chosen.operand:
-            order = operands.order(op.experts, op.weight.shape[0])
-            runs, many = Runs.FEW | Runs.SOME, Runs.MANY
+    order = None if isinstance(op, Linear) else operands.order(op)
+    runs = ~_by_amx(order) if amx else Runs.ALL
+    of, k = (",experts", order.k) if order else ("", 1)
+    rows: dict[str, Any] = {"rows": rows_of(op.out)}
+    own = {"n_expert": order.n_expert} if order else rows
     shape: dict[str, Any] = {
         "w": op.weight,
         "bias": low.vector(None if isinstance(op, HeadLinear) else op.bias),
         "n_out": n_out,
-        "rows": rows_of(op.out),
     }
-    n_blocks = n_in // op.weight.format.block
     groups = -(-n_out // layout.ROWS)
     packed = operands.packed(op.x, n_in, chosen.format, order) if amx else None
+    low.new(op.out)
     if chosen.operand:
-        x = operands.bytes(op.x, n_in, chosen.operand, runs)
-        low.new(op.out)
-        if experts:
-            experts["tile"] = tile
+        x = operands.bytes(op.x, n_in, chosen.operand, runs, order)
         low.step(
-            f"matmul:{chosen.format},{0 if experts else tile}",
-            {"x": x.x, "x_scale": x.scales, "x_sum": x.sums, **reads},
+            f"matmul:{chosen.format},{tile}{of}",
+            {"x": x.x, "x_scale": x.scales, "x_sum": x.sums, **_read(order)},
             {"out": op.out},
             runs=runs,
-            chunk=_pairs(low, groups),
-            n_blocks=n_blocks,
+            chunk=_pairs(low, groups * k),
+            n_blocks=n_in // op.weight.format.block,
             **shape,
-            **experts,
+            **own,
         )
     else:
-        low.new(op.out)
         low.step(
-            f"matmul_float:{chosen.format},{0 if experts else FLOAT_TILE}",
-            {"x": op.x, **reads},
+            f"matmul_float:{chosen.format},{1 if order else FLOAT_TILE}{of}",
+            {"x": op.x, **_read(order)},
             {"out": op.out},
             runs=runs,
             n_in=n_in,
-            chunk=_chunk(low, -(-n_out // layout.FLOAT_ROWS)),
+            chunk=_chunk(low, -(-n_out // layout.FLOAT_ROWS) * k),
             **shape,
-            **experts,
+            **(_sources(order, op.x.width // n_in) if order else own),
         )
     if packed:
         scratch_bytes = layout.amx_scratch(chosen.format, n_in, low.most)
         scratch = low.arena.take(scratch_bytes * low.n_threads)
-        shape |= {"n_expert": order.n_expert} if order else {"order": 0, "n_expert": 1}
+        if order:
+            operands.share = min(operands.share, order.k / order.n_expert)
         low.step(
             f"amx:{chosen.format}",
             {"x": packed, **_read(order)},
             {"out": op.out, "scratch": scratch},
-            runs=many,
+            runs=_by_amx(order),
             scratch_bytes=scratch_bytes,
             n_in=n_in,
             chunk=min(_pairs(low, groups), layout.AMX_GROUPS),
             **shape,
+            **rows,
+            **(own if order else {"order": 0, "n_expert": 0}),
         )
         low.arena.give(scratch)
-    elif order and chosen.operand:
-        x = operands.bytes(op.x, n_in, chosen.operand, many, order)
-        low.step(
-            f"matmul:{chosen.format},{tile},experts",
-            {"x": x.x, "x_scale": x.scales, "x_sum": x.sums, "order": order.place},
-            {"out": op.out},
-            runs=many,
-            chunk=_pairs(low, groups),
-            n_expert=order.n_expert,
-            n_blocks=n_blocks,
-            **shape,
-        )
 
 
 def _chunk(low: Lowering, groups: int) -> int:

@@ -18,7 +18,7 @@ class Runs(Flag):
     """For which runs a step is there."""
 
     FEW = auto()  # of fewer than `layout.AMX_TOKENS` tokens
-    SOME = auto()  # of more, but with fewer than `layout.EXPERT_TOKENS` for each expert
+    SOME = auto()  # of more, but with fewer for each expert
     MANY = auto()
     ALL = FEW | SOME | MANY
 
