@@ -11,6 +11,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from types import TracebackType
@@ -19,10 +21,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from vatra.engine import memory, numerics
-from vatra.engine.executor import Outputs, Part, State
+from vatra.engine.executor import Outdated, Outputs, Part, State
 from vatra.engine.kernels.layout import PAGE
+from vatra.engine.pages import Pages
 from vatra.engine.prefixes import Prefix, Prefixes
-from vatra.engine.request import OnEnd, OnStep, Request
+from vatra.engine.request import OnEnd, OnStep, Request, another
 from vatra.engine.sampling import Sampling
 from vatra.engine.session import CHUNK, checked
 from vatra.engine.speculation import Recent
@@ -34,13 +37,17 @@ if TYPE_CHECKING:
     from vatra.formats.answers import Answer
 
 SHARE = 1.5  # times as long as tokens of all texts take, a step may read of a prompt
+WAIT = 0.5  # times as long, it may wait for tokens that are chosen in other threads
+QUICK_S = 1e-3  # what took longer is done there, while other texts go on
+SLOW_S = 5e-3  # what took longer than that, only for few texts at a time
 
 
 @dataclass(eq=False)
 class Place:
     """A text that runs: `position` of its tokens are in `state`, whose first pages are `path`.
 
-    `reading` is a part of it that is evaluated bit by bit.
+    `reading` is a part of it that is evaluated bit by bit, `choice` its next token, which another
+    thread is choosing.
     """
 
     request: Request
@@ -48,11 +55,17 @@ class Place:
     position: int
     path: list[Prefix] = field(default_factory=list)
     reading: tuple[Part, Iterator[np.ndarray | None]] | None = None
+    choice: Future[int] | None = None
 
     @property
     def writes(self) -> bool:
         """Whether it has but one token to be evaluated before the next is chosen."""
         return self.reading is None and len(self.request.ids) - self.position == 1
+
+    @property
+    def reads(self) -> bool:
+        """Whether it has more than that."""
+        return self.choice is None and not self.writes
 
     def part(self, most: int) -> Part:
         """The next `most` tokens, or as many as are evaluated by the same kernels."""
@@ -70,7 +83,9 @@ class Batch:
     is the context of each, by default the model's; `kv_tokens` how many tokens they and finished
     ones may have in memory together, by default as many as `parallel` texts can have or a share of
     the memory holds. Texts that begin alike share what was evaluated of them. When memory runs out,
-    the text that came last is set back, and evaluated again later.
+    the text that came last is set back, and evaluated again later; where patches of the model come
+    or go, all are. A token that takes long to choose - a costly grammar, a slow filter - is chosen
+    in another thread, and the other texts go on.
 
     Use it in a `with`, or `close` it. Raises UsageError for a model that can not write.
     """
@@ -95,15 +110,18 @@ class Batch:
         self._pages = model.executor.new_pages(n_tokens, model.kv)
         self.n_ctx = min(asked, self._pages.n_pages * PAGE)  # of each text
         self._prefixes = Prefixes(self._pages)
-        executor = model.executor
-        known = cache(lambda n_tokens, _edition: executor.kind(n_tokens))
-        self._kind = lambda n_tokens: known(n_tokens, executor.edition)
+        self._edition: tuple[object, ...] | None = None  # of what all texts have read
+        self._kind = model.executor.kind
+        self._choosers = ThreadPoolExecutor(parallel, "vatra-choice")
+        # What they compute is taken from the threads that evaluate.
+        self._slow_choosers = threading.Semaphore(max(1, model.threads // 2))
         self._writing = Recent()  # seconds that a token of all texts took
         self.n_read = self.n_written = 0  # tokens of prompts, and of answers, since it began
         self._running: list[Place] = []  # only for the thread that drives
         self._waiting: deque[Request] = deque()
         self._cancelled: list[Request] = []
         self._changed = threading.Condition()
+        self._is_new = False  # something has changed, so that there may be something to do
         self._closing: BaseException | None = None
         self._thread = threading.Thread(target=self._drive, name="vatra-batch", daemon=True)
         self._thread.start()
@@ -144,9 +162,9 @@ class Batch:
         )
         with self._changed:
             if self._closing is not None:
-                raise self._closing
+                raise another(self._closing)
             self._waiting.append(request)
-            self._changed.notify()
+            self._tell()
         return request
 
     @property
@@ -169,7 +187,7 @@ class Batch:
         with self._changed:
             if self._closing is None:
                 self._closing = UsageError("the batch was closed before this text was complete")
-            self._changed.notify()
+            self._tell()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -188,6 +206,12 @@ class Batch:
     def _cancel(self, request: Request) -> None:
         with self._changed:
             self._cancelled.append(request)
+            self._tell()
+
+    def _tell(self, _choice: Future[int] | None = None) -> None:
+        """Have the driving thread look what there is to do."""
+        with self._changed:
+            self._is_new = True
             self._changed.notify()
 
     def _drive(self) -> None:
@@ -195,6 +219,8 @@ class Batch:
         try:
             while self._has_work():
                 self._drop_cancelled()
+                self._gather()
+                self._follow_patches()
                 self._admit()
                 self._step()
         except BaseException as error:
@@ -206,15 +232,16 @@ class Batch:
                 self._end(place, error_of_all)
             while self._waiting:
                 _finish(self._waiting.popleft(), error_of_all)
-            while self._prefixes.forget():
-                pass
+            self._choosers.shutdown(wait=False, cancel_futures=True)
+            self._pages = Pages((), 0)  # the memory is given back
+            self._prefixes = Prefixes(self._pages)
 
     def _has_work(self) -> bool:
         """Wait for it; False when it is closed."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closing or self._waiting or self._running or self._cancelled
-            )
+            can_go_on = any(place.choice is None for place in self._running)
+            self._changed.wait_for(lambda: self._is_new or can_go_on)
+            self._is_new = False
             return self._closing is None
 
     def _drop_cancelled(self) -> None:
@@ -234,7 +261,7 @@ class Batch:
         So the next one finds the pages that it shares with the last.
         """
         while self._waiting and len(self._running) < self.parallel:
-            if not all(place.writes for place in self._running):
+            if any(place.reads for place in self._running):
                 return
             request = self._waiting[0]
             if request.closed:  # nothing is to be written
@@ -266,11 +293,12 @@ class Batch:
     def _step(self) -> None:
         """Evaluate a token of every text, and a bit of the prompt that is being read."""
         writers = [place for place in self._running if place.writes]
-        reader = next((place for place in self._running if not place.writes), None)
+        reader = next((place for place in self._running if place.reads), None)
         if writers and not self._write(writers):
             return
         if reader is not None:
-            self._read(reader, SHARE * self._writing.typical if writers else None)
+            seconds = SHARE * self._writing.typical
+            self._read(reader, seconds if len(self._running) > 1 else None)
 
     def _write(self, places: list[Place]) -> bool:
         """Write a token of each; False if a text had to be set back instead."""
@@ -280,6 +308,9 @@ class Batch:
             return False
         try:
             results = self.model.run_batch(parts)
+        except Outdated:
+            self._edition = None
+            return False
         except Exception as error:
             for place in places:
                 self._end(place, error)
@@ -287,6 +318,8 @@ class Batch:
         for place, part, logits in zip(places, parts, results, strict=True):
             self._took(place, part, logits)
         self._writing.add(time.perf_counter() - began)
+        seconds = WAIT * self._writing.typical
+        wait(_choices(place for place in places if place.request.chosen_s < seconds), seconds)
         return True
 
     def _read(self, place: Place, seconds: float | None) -> None:
@@ -307,6 +340,9 @@ class Batch:
                 found, before = self.model.go_on(bits), now
                 now = time.perf_counter()
                 longest = max(longest, now - before)
+        except Outdated:
+            self._edition = None
+            return
         except Exception as error:
             self._end(place, error)
             return
@@ -316,6 +352,9 @@ class Batch:
 
     def _took(self, place: Place, part: Part, logits: np.ndarray) -> None:
         """`part` of a text was evaluated; what goes wrong now is its own."""
+        if place.state.edition != self._edition:  # patches have come or gone just before
+            self._edition = None
+            return
         request = place.request
         self.n_read += len(part.tokens) if not request.tokens else 0
         self.n_written += len(logits)
@@ -324,12 +363,48 @@ class Batch:
             self._share(place)
             if len(logits):
                 numerics.check_finite(logits, self.model, request.ids)
-                request.push(logits[0], self.n_ctx)
-        except Exception as error:
+                if request.chosen_s > QUICK_S:
+                    place.choice = self._choosers.submit(self._choose, request, logits[0].copy())
+                    place.choice.add_done_callback(self._tell)
+                    self._is_new = True  # another prompt may be read now
+                else:
+                    self._go_on(place, request.choose(logits[0]))
+        except BaseException as error:
             self._end(place, error)
-            return
-        if request.closed:
+
+    def _choose(self, request: Request, logits: np.ndarray) -> int:
+        """The next token of a text, in a thread for it."""
+        with self._slow_choosers if request.chosen_s > SLOW_S else nullcontext():
+            return request.choose(logits)
+
+    def _gather(self) -> None:
+        """Go on with the texts whose next token was chosen in another thread."""
+        for place in list(self._running):
+            if place.choice is not None and place.choice.done():
+                choice, place.choice = place.choice, None
+                try:
+                    self._go_on(place, choice.result())
+                except BaseException as error:
+                    self._end(place, error)
+
+    def _go_on(self, place: Place, token: int) -> None:
+        place.request.push(token, self.n_ctx)
+        if place.request.closed:
             self._end(place)
+
+    def _follow_patches(self) -> None:
+        """Where patches of the model have come or gone, read all texts again."""
+        edition = self.model.executor.edition
+        if edition == self._edition:
+            return
+        for place in reversed(list(self._running)):
+            self._set_back(place)
+        while self._prefixes.forget():
+            pass
+        with self._changed:
+            for request in self._waiting:
+                request.read_again()
+        self._kind, self._edition = cache(self.model.executor.kind), edition
 
     def _share(self, place: Place) -> None:
         """Keep the pages of a text that are whole by now, for others that begin alike."""
@@ -357,9 +432,12 @@ class Batch:
 
     def _set_back(self, place: Place) -> None:
         """Take a text's memory; it goes on when there is more, before those that wait."""
-        self._leave(place)
-        with self._changed:
-            self._waiting.appendleft(place.request)
+        wait(_choices([place]))
+        self._gather()
+        if place in self._running:
+            self._leave(place)
+            with self._changed:
+                self._waiting.appendleft(place.request)
 
     def _end(self, place: Place, error: BaseException | None = None) -> None:
         self._leave(place)
@@ -367,6 +445,7 @@ class Batch:
 
     def _leave(self, place: Place) -> None:
         self._running.remove(place)
+        self._is_new = True
         self._prefixes.leave(place.path)
         place.state.close()
 
@@ -375,8 +454,13 @@ def _finish(request: Request, error: BaseException | None = None) -> None:
     """End a text; what its listener raises is told where the errors of threads are."""
     try:
         request.end(error)
-    except Exception:
+    except BaseException:
         threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), None)))
+
+
+def _choices(places: Iterable[Place]) -> list[Future[int]]:
+    """Those tokens of texts that other threads are choosing."""
+    return [place.choice for place in places if place.choice is not None]
 
 
 def _pool_tokens(model: Model, parallel: int, n_ctx: int) -> int:

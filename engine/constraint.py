@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ Array = np.ndarray
 
 SPACE = r"( |\n[ \t]{0,20})?"  # between the parts of JSON: some models would write it for ever
 MOST_MESSAGE = 300  # characters
+MOST_S = 0.2  # on a processor, for one token; ordinary grammars take less than a tenth of it
 _CONTROL = b"\xff"  # what llguidance wants before the name of a control token
 _GBNF = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|#[^\n]*|\.', re.DOTALL)
 _CHARACTER = re.compile(
@@ -115,25 +118,40 @@ class Constraint:
         self._matcher = LLMatcher(_prepared(tokenizer, n_vocab), grammar.text, log_level=0)
         self._mask = np.zeros(-(-n_vocab // 32), np.int32)
         self._n_vocab = n_vocab
+        self._taken_s = 0.0  # since the last token
         self._check()
 
     def allowed(self) -> Array:
         """bool (n_vocab,): the tokens that may come next."""
-        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
-        self._check()
+        with self._at_work():
+            self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
         bits = np.unpackbits(self._mask.view(np.uint8), bitorder="little", count=self._n_vocab)
         found: Array = bits.view(np.bool_)
         return found
 
     def accept(self, token: int) -> None:
         """Go on with a token, one that is allowed."""
-        self._matcher.consume_token(token)
-        self._check()
+        with self._at_work():
+            self._matcher.consume_token(token)
+        self._taken_s = 0.0
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing may follow what is written."""
         return bool(self._matcher.is_stopped())
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Around what the parser does: UsageError for what it can not do, or not soon enough."""
+        began = time.thread_time()
+        yield
+        self._taken_s += time.thread_time() - began
+        self._check()
+        if self._taken_s > MOST_S:
+            raise UsageError(
+                f"{self._grammar.name}: {self._taken_s:.1f} s of computing for one token, the most "
+                f"is {MOST_S}: text can be read in too many ways; make it less ambiguous"
+            )
 
     def _check(self) -> None:
         if self._matcher.is_error():

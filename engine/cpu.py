@@ -20,7 +20,7 @@ from vatra.choices import Choice
 from vatra.engine import jit
 from vatra.engine.arena import Place
 from vatra.engine.cpu_features import processor
-from vatra.engine.executor import Hook, KVType, Outputs, Part, State, prepared
+from vatra.engine.executor import Hook, KVType, Outdated, Outputs, Part, State, prepared
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import OP_BARRIER, OP_WORDS
 from vatra.engine.lowering import LOWER, Lowering
@@ -31,7 +31,6 @@ from vatra.engine.table import Kind, Table, sides_of
 from vatra.engine.threads import Pool, op_row, thread_count
 from vatra.engine.timings import Timings, cycles_per_s
 from vatra.engine.weights import Memory, by_amx, place, placed_bytes, way
-from vatra.errors import UsageError
 from vatra.models.plan import (
     Attention,
     Embed,
@@ -346,18 +345,22 @@ class CpuExecutor:
         """See `Executor.begin`: the table is walked a few rows at a time, in a room of its own."""
         with self.pool.lock:
             [part] = prepared(self, [part])
-            return self._in_bits(Piece(part, self._kept(part), 0, len(part.tokens)))
+            piece = Piece(part, self._kept(part), 0, len(part.tokens))
+            return self._in_bits(piece, self.edition)
 
-    def _in_bits(self, piece: Piece) -> Iterator[Array | None]:
-        edition = self.edition
+    def _in_bits(self, piece: Piece, edition: tuple[object, ...]) -> Iterator[Array | None]:
+        self._check_edition(edition)
         with piece.state.running(piece.position, piece.n), self._room_aside() as room:
             walk = self._new_walk(room, self._kind_of(piece), [piece])
             for _ in self._bits(walk, -(-len(walk.table.rows) // BITS)):
                 yield None
-                if edition != self.edition:
-                    raise UsageError("this run can not go on: the model was patched meanwhile")
+                self._check_edition(edition)
             self._keep(walk)
         yield piece.kept
+
+    def _check_edition(self, edition: tuple[object, ...]) -> None:
+        if edition != self.edition:
+            raise Outdated("this run can not go on: the model was patched meanwhile")
 
     @contextmanager
     def _room_aside(self) -> Iterator[Room]:

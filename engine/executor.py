@@ -333,6 +333,10 @@ class State:
         return held + sum(memory.nbytes for memory in self.memories)
 
 
+class Outdated(UsageError):
+    """What was read before was read under other patches than those that are now in force."""
+
+
 def _check_kv(kv: str) -> None:
     if kv not in KV_TYPES:
         raise UsageError(f"KV type {kv!r} is not known, wanted {' or '.join(KV_TYPES)}")
@@ -402,8 +406,8 @@ class Executor(Protocol):
         Returns float32 logits: (n, n_vocab) for "all", (1, n_vocab) for "last", (0, n_vocab) for
         "none"; of a plan that embeds, vectors (n_embd,) instead, as for "hidden" of any plan: (n,
         n_embd), see `Plan.hidden`. Raises UsageError where tokens or positions are out of range, or
-        where the state can not go on from `position` (see `State.rewind`), OutOfPages where there
-        are none for these tokens.
+        where the state can not go on from `position` (see `State.rewind`), which is Outdated where
+        patches are the reason, OutOfPages where there are none for these tokens.
         """
         ...
 
@@ -466,7 +470,7 @@ def checked(
     if position and not executor.plan.causal:
         raise UsageError(f"position {position}: this model reads a text as a whole, from 0")
     if not state.is_current(position):
-        raise UsageError(
+        raise Outdated(
             f"position {position}: what was read before has been read under other patches; go on "
             "from where `rewind` goes back to"
         )

@@ -668,9 +668,13 @@ class Model:
         positions (n,): it gives others, or changes those it was given and gives None, and must not
         depend on how a text is cut into runs. For names of the file's tensors it is an array of the
         same shape, a QTensor, a function of the decoded weights, or a pair of arrays (b, a) such as
-        LoRA has, for the weights plus b @ a. Blocks can be nested; inner ones come after. A session
-        reads its text again where patches have come or gone. Raises UsageError; what a function
-        raises ends the run. While other threads generate, no block may begin or end.
+        LoRA has, for the weights plus b @ a. Blocks can be nested; inner ones come after. Raises
+        UsageError; what a function raises ends the run.
+
+        A block may begin and end while texts are written, by other threads too: each token is
+        chosen by logits that the whole text before it has under the patches of one moment, as all
+        of it is read again where they have come or gone. `logits` that are then being made of a
+        long text end with a UsageError.
         """
         return self._hooks.patch(changes)
 

@@ -15,7 +15,7 @@ from vatra.engine.generation import Step, Writer
 from vatra.engine.kernels.layout import PAGE
 from vatra.engine.prefixes import Key
 from vatra.engine.sampling import Sampling
-from vatra.engine.session import TAIL, bounds
+from vatra.engine.session import AGAIN, TAIL, bounds
 
 if TYPE_CHECKING:
     from vatra.engine.constraint import Grammar
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vatra.formats.answers import Answer
 
 Array = np.ndarray
+UNKNOWN_S = 2e-3  # that the first token takes to choose, where anything may have to be computed
 OnStep = Callable[["Request", Step], None]
 OnEnd = Callable[["Request", BaseException | None], None]
 
@@ -31,8 +32,9 @@ class Request(Writer, Iterator[Step]):
     """A text that a `Batch` goes on with; its steps, which come whether they are asked for or not.
 
     For one thread to iterate over, unless `on_step` takes them: that and `on_end` are called by the
-    thread that drives the batch, and must be quick. `error` is what ended it, if something did. The
-    other attributes are those of `Steps`.
+    thread that drives the batch, and must be quick. `error` is what ended it, if something did.
+    `chosen_s` is how long a processor took to choose its last token. The other attributes are those
+    of `Steps`.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Request(Writer, Iterator[Step]):
         self.ids = ids  # all tokens so far, the last of them not evaluated yet
         self.n_prompt = len(ids)
         self.error: BaseException | None = None
+        unknown = grammar is not None or sampling.filters
+        self.chosen_s = UNKNOWN_S if unknown else 0.0
         tail = max(self.n_prompt - TAIL, 0) if model.plan.memories else None
         self._bounds = bounds(0, self.n_prompt, tail=tail)
         self._on_step, self._on_end, self._on_cancel = on_step, on_end, on_cancel
@@ -84,7 +88,7 @@ class Request(Writer, Iterator[Step]):
             return step
         self._steps.put(None)
         if self.error is not None:
-            raise self.error
+            raise another(self.error)
         raise StopIteration
 
     def piece(self, position: int) -> tuple[int, int]:
@@ -92,7 +96,7 @@ class Request(Writer, Iterator[Step]):
 
         If it were alone, that is: a prompt in pieces, and what was written one by one.
         """
-        if position >= self.n_prompt:
+        if position >= self._bounds[-1]:
             return 1, len(self.ids)
         i = bisect_right(self._bounds, position)
         return self._bounds[i] - self._bounds[i - 1], self._bounds[i]
@@ -108,6 +112,13 @@ class Request(Writer, Iterator[Step]):
             self._keys.append((tuple(self.ids[first : first + PAGE]), kinds))
         return self._keys[:n_pages]
 
+    def read_again(self) -> None:
+        """All of it is to be read anew, under other patches: in pieces, as a session does."""
+        self._keys.clear()
+        n = len(self.ids)
+        if self.tokens:
+            self._bounds = bounds(0, n - 1) if n - 1 > AGAIN else [0, n]
+
     def begin(self, n_reused: int) -> None:
         """Its turn has come, and the first tokens need no evaluation."""
         if not self.tokens:
@@ -115,14 +126,20 @@ class Request(Writer, Iterator[Step]):
             self.statistics.waited_s = self._since - self._submitted
             self.statistics.reused_tokens = n_reused
 
-    def push(self, logits: Array, n_ctx: int) -> None:
-        """Choose the next token by `logits` (n_vocab,) after all of `ids`, and tell of it."""
+    def choose(self, logits: Array) -> int:
+        """The next token by `logits` (n_vocab,) after all of `ids`; to be called in any thread."""
         if not self.tokens:
             now = time.perf_counter()
             self.statistics.prompt_tokens = self.n_prompt - self.statistics.reused_tokens
             self.statistics.prompt_s, self._since = now - self._since, now
-        is_full = len(self.ids) >= n_ctx
+        began = time.thread_time()
         token = self._choose(logits)
+        self.chosen_s = time.thread_time() - began
+        return token
+
+    def push(self, token: int, n_ctx: int) -> None:
+        """Go on with `token`, and tell of it."""
+        is_full = len(self.ids) >= n_ctx
         self.ids.append(token)
         step = self._written(token, is_full)
         now = time.perf_counter()
@@ -142,3 +159,12 @@ class Request(Writer, Iterator[Step]):
         self._steps.put(None)
         if self._on_end is not None:
             self._on_end(self, error)
+
+
+def another(error: BaseException) -> BaseException:
+    """A copy of `error` for one more to raise: each raising adds to what an exception holds."""
+    made = type(error).__new__(type(error), *error.args)
+    made.__dict__ |= error.__dict__
+    made.__cause__, made.__context__ = error.__cause__, error.__context__
+    made.__suppress_context__ = error.__suppress_context__
+    return made.with_traceback(error.__traceback__)

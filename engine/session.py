@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from vatra.engine import numerics, session_file
+from vatra.engine.executor import Outdated
 from vatra.engine.generation import Statistics, Steps
 from vatra.engine.sampling import Sampling
 from vatra.engine.session_file import Timeline
@@ -368,15 +370,11 @@ class Session:
     def _evaluate(self, tokens: list[int], last: bool = True, proposed: Sequence[int] = ()) -> None:
         """Evaluate `tokens` after `ids`; nothing is counted as read unless all of them are."""
         self._logits, self._ahead = None, []
-        first = self.position - self.missing
-        if len(tokens) > 1 or self.position - first > AGAIN:
-            for begin in range(first, self.position, self._chunk):
-                self._run(self._ids[begin : begin + self._chunk], begin, "none")
-            first = self.position
-        if proposed:
-            self.state.mark(passing=True)
         outputs: Outputs = "all" if proposed else "last" if last else "none"
-        found = self._run([*self._ids[first:], *tokens, *proposed], first, outputs)
+        found: Array | None = None
+        while found is None:
+            with suppress(Outdated):  # another thread has just patched the model: all is read again
+                found = self._found(tokens, outputs, proposed)
         n = len(found) - len(proposed)  # of logits up to those after the last of `tokens`
         if last:
             numerics.check_finite(found[n - 1 : n], self.model, [*self._ids, *tokens])
@@ -389,6 +387,17 @@ class Session:
         # What is not finite is found again, and to blame, if that token is chosen.
         self._ahead = list(takewhile(lambda one: np.isfinite(one[1]).all(), ahead))
         self._logits = logits
+
+    def _found(self, tokens: list[int], outputs: Outputs, proposed: Sequence[int]) -> Array:
+        """What `tokens` and `proposed` give, with those of `ids` before them that are missing."""
+        first = self.position - self.missing
+        if len(tokens) > 1 or self.position - first > AGAIN:
+            for begin in range(first, self.position, self._chunk):
+                self._run(self._ids[begin : begin + self._chunk], begin, "none")
+            first = self.position
+        if proposed:
+            self.state.mark(passing=True)
+        return self._run([*self._ids[first:], *tokens, *proposed], first, outputs)
 
     def _run(self, tokens: list[int], position: int, outputs: Outputs) -> Array:
         return self.model.run(self.state, np.asarray(tokens, np.int32), position, outputs)

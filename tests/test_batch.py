@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import threading
-from collections.abc import Iterator, Sequence
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import encoders
 import numpy as np
@@ -80,12 +86,15 @@ plans = st.lists(
 )
 
 
-@given(plans, st.integers(1, 5), st.sampled_from([5, 9, 64]))
+@given(plans, st.integers(1, 5), st.sampled_from([5, 9, 64]), st.booleans())
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_comes_and_goes(
-    model: Model, ids: list[list[int]], plan: list[Any], parallel: int, n_pages: int
+    model: Model, ids: list[list[int]], plan: list[Any], parallel: int, n_pages: int, aside: bool
 ) -> None:
-    """Of requests that come, end and are cancelled at any time, with much and little memory."""
+    """Of requests that come, end and are cancelled at any time, with much and little memory.
+
+    Their tokens are chosen at once, or in other threads.
+    """
     ended, made = threading.Semaphore(0), 0
     waiting = sorted(plan, key=lambda one: one[3])
     requests: list[tuple[Any, Request]] = []
@@ -110,7 +119,8 @@ def test_whatever_comes_and_goes(
                 request = batch.submit(ids[one[0]], one[1], one[2], on_step=on_step, on_end=on_end)
                 requests.append((one, request))
 
-    with Batch(model, parallel, kv_tokens=n_pages * PAGE) as batch:
+    quick = mock.patch("vatra.engine.batch.QUICK_S", -1.0 if aside else math.inf)
+    with quick, Batch(model, parallel, kv_tokens=n_pages * PAGE) as batch:
         come()
         if not requests:
             come(True)
@@ -256,33 +266,59 @@ def test_a_run_that_fails_ends_those_in_it(
 
 def test_cancelling_frees_the_place_within_a_token(model: Model, ids: list[list[int]]) -> None:
     endless = vatra.Sampling(temperature=0, ignore_eos=True)
+
+    def on_step(request: Request, _step: Step) -> None:
+        if len(request.tokens) == 2:
+            third.cancel()  # while it waits
+        if len(request.tokens) == 5:
+            assert third.is_done
+            request.cancel()
+
     with Batch(model, 1) as batch:
-        first, second = batch.submit(ids[0], endless), batch.submit(ids[4], GREEDY, 3)
-        third = batch.submit(ids[0], GREEDY, 3)
-        next(first)
-        third.cancel()  # while it waits
-        assert third.wait(10) and list(third) == [] and not first.is_done
-        first.cancel()
+        with batch._changed:
+            first = batch.submit(ids[0], endless, on_step=on_step)
+            second, third = (batch.submit(ids[i], GREEDY, 3) for i in (4, 0))
         assert tokens(list(second)) == tokens(alone(model, ids[4], GREEDY, 3))
         assert first.is_done and first.error is None and first.finish_reason is None
-        assert len(first.tokens) < 500
+        assert len(first.tokens) == 5 and list(third) == []
         first.cancel()
         second.cancel()
 
 
 def test_closing_ends_all_with_an_error(model: Model, ids: list[list[int]]) -> None:
-    endless = vatra.Sampling(temperature=0, ignore_eos=True)
+    endless, errors = vatra.Sampling(temperature=0, ignore_eos=True), list[Exception]()
     batch = Batch(model, 1)
-    running, waiting = batch.submit(ids[0], endless), batch.submit(ids[1], GREEDY, 3)
-    next(running)
+    memory = weakref.ref(batch._pages)
+    closer = threading.Thread(target=batch.close)
+
+    def on_step(_request: Request, _step: Step) -> None:
+        if not closer.ident:
+            closer.start()
+        while batch._closing is None:
+            time.sleep(1e-3)
+
+    with batch._changed:
+        running = batch.submit(ids[0], endless, on_step=on_step)
+        waiting = batch.submit(ids[1], GREEDY, 3)
+    assert running.wait(60)
+    closer.join()
     batch.close()
-    batch.close()
-    for request in (running, waiting):
-        with pytest.raises(UsageError, match="closed before"):
-            list(request)
-    with pytest.raises(UsageError, match="closed"):
-        batch.submit(ids[0])
-    assert not batch._thread.is_alive() and batch.n_pages[0] == 0
+    assert running.tokens == tokens(alone(model, ids[0], endless, 1))
+    asks: list[Callable[[], Any]] = [
+        lambda: list(running),
+        lambda: list(waiting),
+        lambda: batch.submit(ids[0]),
+    ]
+    for ask in asks * 2:
+        with pytest.raises(UsageError, match="closed before") as caught:
+            ask()
+        errors.append(caught.value)
+    assert len({id(error) for error in errors}) == 6  # each its own, with a traceback of its own
+    lengths = [len(traceback.extract_tb(error.__traceback__)) for error in errors]
+    assert lengths[:3] == lengths[3:]
+    assert not batch._thread.is_alive() and batch.n_pages == (0, 0)
+    gc.collect()
+    assert memory() is None
 
 
 def test_what_can_not_be_asked_for(model: Model) -> None:
@@ -405,7 +441,8 @@ def test_little_memory_sets_texts_back(
     monkeypatch.setattr(Batch, "_set_back", counted)
     endless = vatra.Sampling(temperature=0, ignore_eos=True)
     with Batch(model, 4, kv_tokens=4 * PAGE) as batch:
-        requests = [batch.submit(ids[i], endless, 2 * PAGE) for i in (0, 4, 5)]
+        with batch._changed:  # all are there before the first is written
+            requests = [batch.submit(ids[i], endless, 2 * PAGE) for i in (0, 4, 5)]
         found = [tokens(list(request)) for request in requests]
     assert back
     for i, mine in zip((0, 4, 5), found, strict=True):
@@ -415,19 +452,26 @@ def test_little_memory_sets_texts_back(
 # --- prompts beside texts
 
 
-def test_a_long_prompt_does_not_stop_a_text(model: Model, ids: list[list[int]]) -> None:
+@pytest.mark.parametrize("seconds", [0.0, 1e-3, 60.0])
+def test_a_long_prompt_does_not_stop_a_text(
+    model: Model, ids: list[list[int]], seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a step may read of it: at least a bit, at most a piece of 256 tokens."""
+    read = Batch._read
+    monkeypatch.setattr(Batch, "_read", lambda self, place, _s: read(self, place, seconds))
     endless = vatra.Sampling(temperature=0, ignore_eos=True)
     long = (ids[1] * 6)[:900]
     steps_before: list[int] = []
     with Batch(model, 2) as batch:
-        running = batch.submit(ids[0], endless, 300, on_step=lambda r, s: None)
-        late = batch.submit(
-            long, GREEDY, 1, on_step=lambda r, s: steps_before.append(len(running.tokens))
-        )
+        with batch._changed:
+            running = batch.submit(ids[0], endless, 400, on_step=lambda r, s: None)
+            late = batch.submit(
+                long, GREEDY, 1, on_step=lambda r, s: steps_before.append(len(running.tokens))
+            )
         assert late.wait(60)
-        assert steps_before[0] > 3 * len(long) // 256
+        assert steps_before[0] >= {0.0: 4 * 32, 1e-3: 5, 60.0: 4}[seconds]
         assert running.wait(60)
-    assert running.tokens == tokens(alone(model, ids[0], endless, 300))
+    assert running.tokens == tokens(alone(model, ids[0], endless, 400))
     assert late.tokens == tokens(alone(model, long, GREEDY, 1))
 
 
@@ -440,8 +484,9 @@ def test_a_prompt_that_is_given_up(model: Model, ids: list[list[int]]) -> None:
             if any(place.reading for place in batch._running):
                 gone.cancel()
 
-        running = batch.submit(ids[0], endless, 100, on_step=on_step)
-        gone = batch.submit(ids[1], GREEDY, 5)
+        with batch._changed:
+            running = batch.submit(ids[0], endless, 100, on_step=on_step)
+            gone = batch.submit(ids[1], GREEDY, 5)
         after = batch.submit(ids[3], GREEDY, 5)
         assert list(gone) == [] and gone.error is None
         assert tokens(list(after)) == tokens(alone(model, ids[3], GREEDY, 5))
