@@ -136,15 +136,18 @@ def _open(
     options = {"threads": threads, "kv": kv} if backend in WITH_THREADS else {}
     near = partial(executor_class, **options)
     choices = [chosen, Choice("backend", backend, why)]
+    notes = [why] if why != BACKENDS[backend] else []
     if gpu_layers:
-        from vatra.engine.offload import executor as offload
+        from vatra.engine.offload.executor import open_on
 
-        executor: Executor = offload.open_on(device, plan, gpu_layers, near, kv)
+        opened = open_on(device, plan, gpu_layers, near, kv)
+        executor = opened.executor
+        choices.append(opened.choice)
+        notes += filter(None, [opened.note])
     else:
         executor = near(plan)
     model = Model(checkpoint, plan, executor, found, n_ctx=n_ctx, kv=kv, choices=choices)
-    if why != BACKENDS[backend]:
-        model.notes.append(why)
+    model.notes += notes
     return model
 
 

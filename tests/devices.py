@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
+from vatra.engine.executor import Executor
 from vatra.engine.offload.device import Adapter, Device, adapters
+from vatra.engine.offload.executor import OffloadExecutor
+from vatra.engine.offload.layers import DeviceLayers
+from vatra.engine.offload.lowering import objection
+from vatra.engine.offload.split import Split, split
+from vatra.models.plan import Plan
 
 REQUIRED = "VATRA_TEST_DEVICE"  # set where a missing device is a failure
 
@@ -22,7 +29,13 @@ def adapter() -> Adapter:
     return found[-1]
 
 
-def devices() -> list[Device]:
-    """With subgroup operations, and without."""
-    chosen = adapter()
-    return [Device(chosen, subgroups=subgroups) for subgroups in (True, False)]
+def cut(plan: Plan, n: int, device: Device) -> Split:
+    """`plan` with up to `n` of its last layers apart, as the device can."""
+    return split(plan, n, lambda op: objection(op, device.most_binding))
+
+
+def offloaded(
+    plan: Plan, n: int, device: Device, near: Callable[[Plan], Executor]
+) -> OffloadExecutor:
+    """An executor with those layers on the device, of float32 activations."""
+    return OffloadExecutor(DeviceLayers(device, cut(plan, n, device)), near)

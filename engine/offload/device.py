@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 
 from vatra.engine.offload import shaders
-from vatra.errors import OutOfMemory, UsageError
+from vatra.errors import OutOfMemory, Unavailable, UsageError, VatraError
 
 Array = np.ndarray
 MOST_GROUPS = 32768  # workgroups along x: SIDE in `run.wgsl`
+MOST_STAGED = 2**26  # bytes that are on their way to a device at once
+MOST_SAID = 300  # characters of what a driver says
 ALIGNMENT = 16  # of what is written and read, in bytes
 _LOW_LEVEL_API = {"Metal", "Vulkan", "D3D12"}  # WebGPU's other backends lack what kernels need
 
@@ -94,6 +98,7 @@ class Device:
     """An opened adapter. Used by one thread at a time.
 
     `subgroups` can be refused, and `most_binding` lowered, to run what other devices would run.
+    Everything here raises OutOfMemory, or Unavailable with what the driver said.
     """
 
     def __init__(
@@ -101,14 +106,41 @@ class Device:
     ) -> None:
         has = adapter.handle.features
         self.adapter = adapter
+        self._closed = False
         self.subgroups = subgroups and "subgroup" in has
         wanted = ["subgroup"] if self.subgroups else []
-        self._device = adapter.handle.request_device_sync(required_features=wanted)
+        with self._explained():
+            self._device = adapter.handle.request_device_sync(required_features=wanted)
         limits = self._device.limits
         self._most_buffer = limits["max-buffer-size"]
         bound = min(limits["max-storage-buffer-binding-size"], self._most_buffer)
         self.most_binding = bound if most_binding is None else min(bound, most_binding)
         self._kernels: dict[Any, Kernel] = {}
+        self._held = WeakSet[Any]()  # the memory of all buffers
+        self._staged = 0  # bytes that wgpu keeps until what was written has arrived
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Around calls of wgpu, whose errors are many lines long."""
+        if self._closed:
+            raise Unavailable(f"{self.adapter} was closed, with the model that was there")
+        try:
+            yield
+        except Exception as error:  # GPUError and RuntimeError
+            said = " ".join(str(error).split())
+            if "memory" in said.lower():  # wgpu-native takes it for a mistake of the caller
+                raise OutOfMemory(
+                    f"{self.adapter} has not enough memory left; put fewer layers there"
+                ) from error
+            raise Unavailable(f"{self.adapter} failed: {said[:MOST_SAID]}") from error
+
+    def close(self) -> None:
+        """Give all memory back, whoever still has a buffer; the device cannot be used again."""
+        with suppress(VatraError):  # what is on its way must arrive, or wgpu keeps it
+            self.read(self.empty(ALIGNMENT), 4)
+        self._closed = True  # wgpu-native ends the process where a buffer that is gone is used
+        for handle in list(self._held):
+            handle.destroy()
 
     def empty(self, nbytes: int) -> Buffer:
         """Zeros; raises OutOfMemory where a single binding cannot be so large."""
@@ -120,24 +152,27 @@ class Device:
                 f"{self.adapter} holds no {nbytes} bytes in one piece, at most {self.most_binding}"
             )
         usage = wgpu.BufferUsage
-        flags = usage.STORAGE | usage.COPY_DST | usage.COPY_SRC
-        try:
-            return Buffer(self._device.create_buffer(size=nbytes, usage=flags), nbytes)
-        except wgpu.GPUOutOfMemoryError as error:
-            raise OutOfMemory(f"{self.adapter} has no {nbytes} bytes left") from error
+        return self._buffer(nbytes, usage.STORAGE | usage.COPY_DST | usage.COPY_SRC)
 
     def uniform(self, nbytes: int) -> Buffer:
         """Zeros that kernels read as a uniform."""
         import wgpu
 
-        usage = wgpu.BufferUsage
-        flags = usage.UNIFORM | usage.COPY_DST
-        return Buffer(self._device.create_buffer(size=nbytes, usage=flags), nbytes)
+        return self._buffer(nbytes, wgpu.BufferUsage.UNIFORM | wgpu.BufferUsage.COPY_DST)
+
+    def _buffer(self, nbytes: int, usage: int) -> Buffer:
+        with self._explained():
+            handle = self._device.create_buffer(size=nbytes, usage=usage)
+        self._held.add(handle)
+        return Buffer(handle, nbytes)
 
     def upload(self, values: Array) -> Buffer:
         """A buffer that begins with `values`."""
         buffer = self.empty(values.nbytes)
         self.write(buffer, values)
+        self._staged += values.nbytes
+        if self._staged > MOST_STAGED:
+            self.read(buffer, 4)
         return buffer
 
     def write(self, buffer: Buffer, values: Array, at: int = 0) -> None:
@@ -146,35 +181,29 @@ class Device:
         if rest := len(data) % 4:
             data = np.concatenate([data, np.zeros(4 - rest, np.uint8)])
         if len(data):
-            self._device.queue.write_buffer(buffer.handle, at, data)
+            with self._explained():
+                self._device.queue.write_buffer(buffer.handle, at, data)
 
     def read(self, buffer: Buffer, nbytes: int, at: int = 0) -> Array:
         """uint8 (nbytes,) from byte `at` on, when all that was submitted is done."""
         if not nbytes:
             return np.empty(0, np.uint8)
-        data = self._device.queue.read_buffer(buffer.handle, at, -(-nbytes // 4) * 4)
+        with self._explained():
+            data = self._device.queue.read_buffer(buffer.handle, at, -(-nbytes // 4) * 4)
+        self._staged = 0
         return np.frombuffer(data, np.uint8)[:nbytes]
-
-    def copy(self, source: Buffer, at: int, target: Buffer, to: int, nbytes: int) -> None:
-        """Copy bytes from one buffer to another, or within one where they do not overlap."""
-        encoder = self._device.create_command_encoder()
-        if source.handle is target.handle:  # which WebGPU refuses
-            aside = self.empty(nbytes)
-            encoder.copy_buffer_to_buffer(source.handle, at, aside.handle, 0, nbytes)
-            source, at = aside, 0
-        encoder.copy_buffer_to_buffer(source.handle, at, target.handle, to, nbytes)
-        self._device.queue.submit([encoder.finish()])
 
     def kernel(self, name: str, **constants: shaders.Constant) -> Kernel:
         """The kernel `name`, made for `constants`: see `shaders.source`."""
         key = name, tuple(sorted(constants.items()))
         if key not in self._kernels:
             code = shaders.source(name, constants, subgroups=self.subgroups)
-            module = self._device.create_shader_module(code=code)
-            layout = self._layout(shaders.bindings(code))
-            whole = self._device.create_pipeline_layout(bind_group_layouts=[layout])
-            stage = {"module": module, "entry_point": "main"}
-            pipeline = self._device.create_compute_pipeline(layout=whole, compute=stage)
+            with self._explained():
+                module = self._device.create_shader_module(code=code)
+                layout = self._layout(shaders.bindings(code))
+                whole = self._device.create_pipeline_layout(bind_group_layouts=[layout])
+                stage = {"module": module, "entry_point": "main"}
+                pipeline = self._device.create_compute_pipeline(layout=whole, compute=stage)
             self._kernels[key] = Kernel(pipeline, layout)
         return self._kernels[key]
 
@@ -193,22 +222,24 @@ class Device:
             {"binding": i, "resource": {"buffer": b.handle, "offset": 0, "size": b.nbytes}}
             for i, b in buffers.items()
         ]
-        group = self._device.create_bind_group(layout=kernel.layout, entries=entries)
+        with self._explained():
+            group = self._device.create_bind_group(layout=kernel.layout, entries=entries)
         return Bound(kernel, group)
 
     def submit(self, steps: Sequence[tuple[Bound, Groups]]) -> None:
         """Run the steps one after another, each in so many workgroups: one command buffer."""
-        encoder = self._device.create_command_encoder()
-        work = encoder.begin_compute_pass()
-        latest = None
-        for bound, groups in steps:
-            if bound.kernel.pipeline is not latest:
-                latest = bound.kernel.pipeline
-                work.set_pipeline(latest)
-            work.set_bind_group(0, bound.group)
-            work.dispatch_workgroups(*groups)
-        work.end()
-        self._device.queue.submit([encoder.finish()])
+        with self._explained():
+            encoder = self._device.create_command_encoder()
+            work = encoder.begin_compute_pass()
+            latest = None
+            for bound, groups in steps:
+                if bound.kernel.pipeline is not latest:
+                    latest = bound.kernel.pipeline
+                    work.set_pipeline(latest)
+                work.set_bind_group(0, bound.group)
+                work.dispatch_workgroups(*groups)
+            work.end()
+            self._device.queue.submit([encoder.finish()])
 
 
 def grid(n: int, deep: int = 1) -> Groups:

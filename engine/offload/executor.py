@@ -22,13 +22,14 @@ from vatra.engine.executor import (
 )
 from vatra.engine.kernels.layout import PAGE
 from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS
+from vatra.engine.offload.check import check_ops
 from vatra.engine.offload.device import Device, choose
 from vatra.engine.offload.layers import DeviceLayers, Rows
 from vatra.engine.offload.lowering import FEW, objection
 from vatra.engine.offload.pages import DevicePages
 from vatra.engine.offload.split import split
 from vatra.engine.pages import Pages, PageTable
-from vatra.errors import UsageError
+from vatra.errors import Unavailable, UsageError
 from vatra.models.plan import KVCache, Plan
 
 Array = np.ndarray
@@ -223,34 +224,57 @@ class OffloadExecutor:
             found = found[len(piece.kept) :]
 
     def report(self) -> list[Choice]:
-        """What is where, for `vatra doctor` and notes."""
-        split, device = self.layers.split, self.layers.device
-        where = f"{split.n} of {split.n_layers} and the output, on {device.adapter}"
-        found = [Choice("layers on a device", where, split.reason or "as asked")]
-        return found + list(getattr(self.near, "report", list)())
+        """What the near layers' executor decided."""
+        return list(getattr(self.near, "report", list)())
 
     def close(self) -> None:
-        """End the threads of the near layers."""
+        """End the threads of the near layers, and give the device's memory back."""
         getattr(self.near, "close", lambda: None)()
+        self.layers.device.close()
 
 
-def offloaded(
-    plan: Plan, n: int, device: Device, near: Callable[[Plan], Executor], *, int8: bool = False
-) -> OffloadExecutor:
-    """An executor of `plan` with up to `n` of its last layers on a device; raises UsageError."""
-    cut = split(plan, n, lambda op: objection(op, device.most_binding))
-    return OffloadExecutor(DeviceLayers(device, cut, int8=int8), near)
+class Opened(NamedTuple):
+    """An executor, what runs where and why, and what a person should know of it or ""."""
+
+    executor: Executor
+    choice: Choice
+    note: str
 
 
 def open_on(
     name: str | None, plan: Plan, n: int, near: Callable[[Plan], Executor], kv: KVType
-) -> OffloadExecutor:
-    """`offloaded` on the device that `choose` finds by `name`; raises UsageError."""
+) -> Opened:
+    """An executor of `plan` with up to `n` of its last layers on the device found by `name`.
+
+    Where no layer can be there, or a kernel is wrong there, it is `near`'s alone. Raises UsageError
+    without such a device, OutOfMemory.
+    """
     if kv != "f16":
         raise UsageError(f"kv: the KV cache of layers on a device is f16, got {kv}")
-    adapter = choose(name)
+    device = Device(choose(name))
     # Metal has no instruction for products of packed integers
-    return offloaded(plan, n, Device(adapter), near, int8=adapter.backend != "metal")
+    int8 = device.adapter.backend != "metal"
+    cut = split(plan, n, lambda op: objection(op, device.most_binding))
+    executor, reason = None, cut.reason
+    try:
+        if wrong := [found for found in check_ops(device, cut.far, int8=int8) if not found.ok]:
+            more = f", and {len(wrong) - 1} more" if wrong[1:] else ""
+            reason = f"its kernels are wrong: {wrong[0]}{more}"
+        elif cut.n:
+            executor = OffloadExecutor(DeviceLayers(device, cut, int8=int8), near)
+    except Unavailable as error:
+        reason = str(error)
+    except BaseException:
+        device.close()
+        raise
+    there = cut.n if executor else 0
+    value = f"{there} of {cut.n_layers}{' and the output' if there else ''}, on {device.adapter}"
+    note = f"layers on a device: {value}: {reason}" if there < min(n, cut.n_layers) else ""
+    if executor is None:
+        device.close()
+    return Opened(
+        executor or near(plan), Choice("layers on a device", value, reason or "as asked"), note
+    )
 
 
 def _runs(pieces: list[_Piece]) -> Iterator[list[_Piece]]:

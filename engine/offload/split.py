@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from vatra.errors import UsageError
 from vatra.models.plan import Attention, Op, Plan, Tensor
 
 
@@ -45,32 +44,26 @@ class Split:
 
 
 def split(plan: Plan, n: int, objection: Callable[[Op], str | None]) -> Split:
-    """`plan` with its last `n` layers apart, or as many as have no op with an `objection`.
-
-    UsageError that says why, if that is none.
-    """
+    """`plan` with its last `n` layers apart, or as many as have no op with an `objection`."""
     starts = layers(plan)
-    reason = "" if n <= len(starts) else "the model has no more"
-    if not plan.causal or plan.embeds:
-        raise UsageError("only the layers of a model that writes text can be on a device")
+    best = Split(plan, len(plan.ops), plan.logits, 0, len(starts), "")
+    if not plan.writes:
+        return replace(best, reason="only those of a model that writes text can be there")
     if plan.memories:
-        raise UsageError(f"{plan.architecture} has recurrent layers, which cannot be on a device")
-    best: Split | None = None
+        why = f"{plan.architecture} has recurrent layers, which cannot be there"
+        return replace(best, reason=why)
     for count in range(1, min(n, len(starts)) + 1):
         begin = starts[len(starts) - count]
         end = starts[len(starts) - count + 1] if count > 1 else len(plan.ops)
         found = next(filter(None, map(objection, plan.ops[begin:end])), None)
         if found is not None:
-            reason = f"layer {len(starts) - count}: {found}"
-            break
-        given = _crossing(plan, begin)
-        if given is not None:
-            best = Split(plan, begin, given, count, len(starts), "")
-        else:
-            reason = f"layer {len(starts) - count}: more than one tensor goes on from it"
-    if best is None:
-        raise UsageError(f"no layer can be on a device: {reason or 'none was asked for'}")
-    return best if best.n == n else replace(best, reason=reason)
+            return replace(best, reason=f"layer {len(starts) - count}: {found}")
+        if (given := _crossing(plan, begin)) is not None:
+            best = replace(best, begin=begin, given=given, n=count)
+    reason = "" if best.n == n else "the model has no more"
+    if best.n < min(n, len(starts)):
+        reason = f"layer {len(starts) - best.n - 1}: more than one tensor goes on from it"
+    return replace(best, reason=reason)
 
 
 def layers(plan: Plan) -> list[int]:
