@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vatra.errors import VatraError
 
 
+@options.with_hardware
 @options.with_sampling
 def command(
     source: Annotated[
@@ -56,9 +57,8 @@ def command(
     sampling: dict[str, Any],
     stop: options.Stop = None,
     ctx: options.Context = None,
-    threads: options.Threads = None,
     kv: options.KV = options.KVFormat.f16,
-    backend: options.Executor = options.Backend.cpu,
+    hardware: dict[str, Any],
     json_form: options.Json = False,
     json_schema: options.JsonSchema = None,
     grammar: options.Grammar = None,
@@ -100,8 +100,8 @@ def command(
     form = grammar_of(in_words(json_form, json_schema, grammar))
     path = options.model_path(model)
     wanted = BatchOptions(
-        path, backend.value, threads, ctx, kv.value, parallel, chat, system, chat_template,
-        sampling, max_tokens, stop or (), form,
+        path, ctx, kv.value, parallel, chat, system, chat_template, sampling, max_tokens,
+        stop or (), form, **hardware,
     )  # fmt: skip
     lines = lines_of(_read(source, target).split(b"\n"))
 

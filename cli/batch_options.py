@@ -19,8 +19,6 @@ class BatchOptions:
     """A model's file, how it is loaded and shared, and how it answers."""
 
     path: Path
-    backend: str = "cpu"
-    threads: int | None = None
     ctx: int | None = None
     kv: Any = "f16"
     parallel: int = 8
@@ -31,13 +29,17 @@ class BatchOptions:
     max_tokens: int | None = None
     stop: Sequence[str] = ()
     grammar: Grammar | None = None
+    backend: str = "cpu"
+    threads: int | None = None
+    gpu_layers: int | str | None = None
+    device: str | None = None
 
     def load(self) -> Model:
         """The model; raises what `vatra.load` does."""
         import vatra
 
         return vatra.load(
-            self.path, backend=self.backend, threads=self.threads, ctx=self.ctx, kv=self.kv
+            self.path, self.backend, self.threads, self.ctx, self.kv, self.gpu_layers, self.device
         )
 
     def defaults(self, model: Model) -> Defaults:

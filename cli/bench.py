@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +28,7 @@ PROMPT_TOKENS = DEPTH = 256
 LAYERS, VOCAB = 4, 1024
 
 
+@options.with_hardware
 def command(
     files: Annotated[
         list[str] | None,
@@ -76,12 +77,12 @@ def command(
     ops: Annotated[
         bool, typer.Option("--ops", help="Tell what each kind of op costs, instead of speeds.")
     ] = False,
-    threads: options.Threads = None,
     repeat: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")
     ] = 3,
     kv: options.KV = options.KVFormat.f16,
-    backend: options.Executor = options.Backend.cpu,
+    *,
+    hardware: dict[str, Any],
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per line, for programs.")
     ] = False,
@@ -93,14 +94,15 @@ def command(
 
     Tokens/s of reading a prompt and of writing an answer, arithmetic, GB/s of memory read while
     writing, and the share of this machine's measured bandwidth that is. Of several models, each is
-    measured once in every round.
+    measured once in every round; with -ngl or --device each without that, too.
     """
     if as_json and as_csv:
         raise UsageError("--json and --csv: only one of them at a time")
     if shape is not None and formats is None:
         raise UsageError("--shape is for the random models of --formats: give that, too")
-    if ops and backend is options.Backend.reference:
-        raise UsageError("--ops: the reference backend has no kernels that could be timed")
+    on_device = hardware["gpu_layers"] or hardware["device"]
+    if ops and (on_device or hardware["backend"] == options.Backend.reference):
+        raise UsageError("--ops: no kernels could be timed but those of the cpu backend")
     paths = [options.model_path(name) for name in (*(files or ()), *(models or ()))]
     names = _formats(formats) if formats is not None else []
     if not paths and not names:
@@ -122,11 +124,12 @@ def command(
         if names:
             named |= _random_models(stack, names, _shape(shape, n_ctx))
         subjects = []
-        for name, path in named.items():
-            model = vatra.load(path, backend.value, threads, n_ctx, kv.value)
+        ways = [hardware | {"gpu_layers": 0}, *([hardware] if on_device else [])]
+        for (name, path), way in product(named.items(), ways):
+            model = stack.enter_context(vatra.load(path, ctx=n_ctx, kv=kv.value, **way))
             if (why := cannot_write(model.plan)) is not None:
                 raise UsageError(f"{name}: {why}")
-            subjects.append(speeds.Subject(name, stack.enter_context(model), tasks))
+            subjects.append(speeds.Subject(name, model, tasks))
         table: list[Any]
         if ops:
             table = [c for s in subjects for task in tasks for c in s.op_costs(task, repeat)]
@@ -237,7 +240,7 @@ def speed_sections(speeds: Sequence[Speed]) -> Iterator[Section]:
                 [
                     _fixed(s.tokens_per_s),
                     _fixed((s.bytes_per_s or 0) / 1e9),
-                    f"{100 * (s.share_of_bandwidth or 0):.0f} %",
+                    "" if s.device else f"{100 * (s.share_of_bandwidth or 0):.0f} %",
                     _fixed((s.bytes_per_token or 0) / 1e6),
                 ]
                 for s in rows
@@ -245,6 +248,11 @@ def speed_sections(speeds: Sequence[Speed]) -> Iterator[Section]:
             if any((s.share_of_bandwidth or 0) > 1.05 for s in rows):
                 title += "; above it, weights stayed in the processor's cache"
         table = [[s.model, s.format, *some] for s, some in zip(rows, cells, strict=True)]
+        if device := next((s.device for s in rows if s.device), ""):
+            title += f"; GPU layers on {device}"
+            columns[1:1] = ["GPU layers"]
+            for s, row in zip(rows, table, strict=True):
+                row[1:1] = [str(s.gpu_layers)]
         yield Section(title, columns, table, [s.tokens_per_s for s in rows])
 
 

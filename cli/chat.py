@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DISPLAY = ("thinking", "markdown", "stats")  # settings that are of the terminal, not of the chat
 
 
+@options.with_hardware
 @options.with_sampling
 def command(
     model: options.Model = None,
@@ -32,9 +33,8 @@ def command(
     sampling: dict[str, Any],
     stop: options.Stop = None,
     ctx: options.Context = None,
-    threads: options.Threads = None,
     kv: options.KV = options.KVFormat.f16,
-    backend: options.Executor = options.Backend.cpu,
+    hardware: dict[str, Any],
     thinking: options.ShownThinking = options.Thinking.dim,
     json_form: options.Json = False,
     json_schema: options.JsonSchema = None,
@@ -81,7 +81,7 @@ def command(
         from vatra.formats.chat_template import for_model
 
         template_process.SHARED.start()  # while the model is loaded
-        loaded = vatra.load(path, backend=backend.value, threads=threads, ctx=ctx, kv=kv.value)
+        loaded = vatra.load(path, ctx=ctx, kv=kv.value, **hardware)
         chosen = vatra.Sampling.from_metadata(loaded.metadata, loaded.path, **sampling)
         template = chat_template and for_model(loaded.checkpoint, loaded.tokenizer, chat_template)
         proposer = proposals(speculate, draft, opened)

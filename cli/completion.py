@@ -37,6 +37,16 @@ def models(incomplete: str) -> list[str]:
     return [name for name in shelf.names() if name.startswith(incomplete)]
 
 
+def devices(incomplete: str) -> list[str]:
+    """The names of graphics processors that begin so."""
+    from vatra.engine.offload.device import NoDevice, adapters
+
+    try:
+        return [a.name for a in adapters() if a.name.lower().startswith(incomplete.lower())]
+    except NoDevice:
+        return []
+
+
 def sessions(incomplete: str) -> list[str]:
     """The names of sessions that begin so, the latest first."""
     from vatra.cli import session_store

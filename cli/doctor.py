@@ -12,11 +12,16 @@ from typing import Annotated, Protocol, cast
 import typer
 
 from vatra.choices import Choice
-from vatra.cli import terminal
-from vatra.errors import VatraError
+from vatra.cli import options, terminal
+from vatra.errors import UsageError, VatraError
 
 # Modules of the engine with `report() -> list[Choice]`, printed in this order and these groups.
-REPORTERS = (("cpu_features", "threads", "memory", "model"), ("tiles", "cpu"), ("jit",))
+REPORTERS = (
+    ("cpu_features", "threads", "memory", "model"),
+    ("tiles", "cpu"),
+    ("jit",),
+    ("offload.report",),
+)
 LIBRARIES = ("numpy", "numba", "llvmlite", "gguf", "jinja2", "regex")
 NARROWEST = 60  # columns to which lines are folded at the least
 
@@ -31,17 +36,31 @@ def command(
     model: Annotated[
         str | None, typer.Option("-m", "--model", metavar="FILE", help="Tell of this model, too.")
     ] = None,
+    gpu_layers: options.GpuLayers = None,
+    device: options.Device = None,
+    gpu_check: Annotated[
+        bool,
+        typer.Option(
+            "--gpu-check",
+            help="Run all kernels and a model on the graphics processor, and print a report.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array, for programs.")] = False,
 ) -> None:
     """Show what was chosen on this machine, and why.
 
     Versions, processor, threads, memory, how the work is cut, kernels: the inner loops, which are
-    compiled for this processor.
+    compiled for this processor. The exit status of --gpu-check is 1 if something is wrong.
     """
+    if gpu_check:
+        if as_json:
+            raise UsageError("--gpu-check: its report is for people: leave --json out")
+        _check(device)
+        return
     groups = [[*_versions(), _usual_model()]]
     groups += [[choice for name in names for choice in _report(name)] for names in REPORTERS]
     if model:
-        groups.append(_model(model))
+        groups.append(_model(model, gpu_layers, device))
     choices = [choice for group in groups for choice in group]
     if as_json:
         terminal.write_line(json.dumps([choice._asdict() for choice in choices]))
@@ -116,15 +135,25 @@ def _usual_model() -> Choice:
         return Choice("model", "missing", str(error))
 
 
-def _model(path: str) -> list[Choice]:
+def _check(device: str | None) -> None:
+    """Print the report of a device; exits with 1 where it computes what is wrong."""
+    from vatra.cli.gpu_check import Report
+    from vatra.engine.offload.device import choose
+
+    report = Report(choose(device), _versions()[:3])
+    for text in report.lines():
+        terminal.write_line(text)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _model(path: str, gpu_layers: int | str | None, device: str | None) -> list[Choice]:
     """What is chosen for one model: context, threads, how its weights are read."""
     import vatra
     from vatra.cli.progress import waiting
-    from vatra.engine.requirements import requirements
 
-    with waiting(), vatra.load(path) as model:
+    with waiting(), vatra.load(path, gpu_layers=gpu_layers, device=device) as model:
         reporter = cast(Reporter, model.executor)
-        needed = requirements(model.plan, type(model.executor), model.n_ctx, model.kv)
-        total, _, parts = str(needed).partition(": ")
+        total, _, parts = str(model.requirements()).partition(": ")
         memory = Choice("memory of this model", total, parts)
         return [*model.choices, memory, *reporter.report()]

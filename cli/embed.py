@@ -31,6 +31,7 @@ class Pooling(StrEnum):
     none = "none"
 
 
+@options.with_hardware
 def command(
     texts: Annotated[
         list[str] | None,
@@ -59,8 +60,8 @@ def command(
         ),
     ] = None,
     ctx: options.Context = None,
-    threads: options.Threads = None,
-    backend: options.Executor = options.Backend.cpu,
+    *,
+    hardware: dict[str, Any],
 ) -> None:
     """Make vectors of texts.
 
@@ -81,7 +82,7 @@ def command(
     with waiting() as shown:
         import vatra
 
-        loaded = vatra.load(path, backend=backend.value, threads=threads, ctx=ctx)
+        loaded = vatra.load(path, ctx=ctx, **hardware)
         shown.clear()
         tell_notes(loaded)
         if rank is not None:

@@ -33,6 +33,8 @@ def command(
     tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor.")] = False,
     ctx: options.Context = None,
     kv: options.KV = options.KVFormat.f16,
+    gpu_layers: options.GpuLayers = None,
+    device: options.Device = None,
     architectures: Annotated[
         bool, typer.Option("--architectures", help="List the architectures that run, and end.")
     ] = False,
@@ -48,12 +50,14 @@ def command(
     from vatra.formats import gguf
 
     checkpoint = gguf.read(options.model_path(model if file is None else file))
-    verdict = _verdict(checkpoint, ctx, kv)
+    verdict = _verdict(checkpoint, ctx, kv, gpu_layers, device)
     if as_json:
         found = _as_dict(checkpoint, tensors)
         found |= {"runs": verdict.runs, "why_not": verdict.why_not, "embeds": verdict.embeds}
         if verdict.needs is not None:
             found["memory"] = asdict(verdict.needs) | {"total": verdict.needs.total}
+        if verdict.on_device:
+            found["on_device"] = verdict.on_device
         terminal.write_line(json.dumps(found, allow_nan=False))
     else:
         for line in _lines(checkpoint, verdict, tensors):
@@ -71,6 +75,7 @@ class Verdict:
     why_not: str = ""
     needs: Requirements | None = None
     embeds: bool = False
+    on_device: str = ""  # how many layers
 
     @property
     def words(self) -> str:
@@ -79,14 +84,25 @@ class Verdict:
         return f"{'logits only' if self.runs else 'no'}: {self.why_not}"
 
 
-def _verdict(checkpoint: Checkpoint, ctx: int | None, kv: options.KVFormat) -> Verdict:
-    """What loading the file would say, as far as it can be known without loading it."""
+def _verdict(
+    checkpoint: Checkpoint,
+    ctx: int | None,
+    kv: options.KVFormat,
+    gpu_layers: int | str | None,
+    device: str | None,
+) -> Verdict:
+    """What loading the file would say, as far as it can be known without loading it.
+
+    Raises what `vatra.load` does of the device.
+    """
     from vatra import models
     from vatra.engine.cpu import CpuExecutor
-    from vatra.engine.model import MOST_CTX_UNASKED, cannot_write
+    from vatra.engine.model import MOST_CTX_UNASKED, cannot_write, layers_wanted
     from vatra.engine.requirements import requirements
     from vatra.errors import VatraError
     from vatra.formats import tokenizer
+
+    wanted, on_device = layers_wanted(gpu_layers, device, kv.value), ""
 
     def reason(error: VatraError) -> str:  # the file has been named already
         return str(error).removeprefix(f"{printable(checkpoint.path)}: ")
@@ -96,19 +112,28 @@ def _verdict(checkpoint: Checkpoint, ctx: int | None, kv: options.KVFormat) -> V
     except VatraError as error:
         return Verdict(False, reason(error))
     n_ctx = ctx or min(plan.n_ctx_train, MOST_CTX_UNASKED)
-    needs = requirements(plan, CpuExecutor, n_ctx, kv.value if plan.causal else "f32")
+    here = plan
+    if wanted:
+        from vatra.engine.offload.placement import Placement
+
+        place = Placement(wanted, device)
+        here = place.cut(plan, n_ctx)
+        on_device = f"{place.choice.value} ({place.choice.reason})"
+    needs = requirements(here, CpuExecutor, n_ctx, kv.value if plan.causal else "f32")
     try:
         tokenizer.load(checkpoint)
     except VatraError as error:
-        return Verdict(not plan.embeds, reason(error), needs, plan.embeds)
+        return Verdict(not plan.embeds, reason(error), needs, plan.embeds, on_device)
     why_not = "" if plan.embeds else cannot_write(plan) or ""
-    return Verdict(True, why_not, needs, plan.embeds)
+    return Verdict(True, why_not, needs, plan.embeds, on_device)
 
 
 def _lines(checkpoint: Checkpoint, verdict: Verdict, tensors: bool) -> Iterable[str]:
     facts = _facts(checkpoint) | {"runs": verdict.words}
     if verdict.needs is not None:
         facts["memory"] = str(verdict.needs)
+    if verdict.on_device:
+        facts["on a device"] = verdict.on_device
     width = max(map(len, facts))
     for name, value in facts.items():
         yield f"{name:{width}}  {value}"

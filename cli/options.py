@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -91,6 +91,36 @@ KV = Annotated[
 ]
 Executor = Annotated[
     Backend, typer.Option("--backend", help="Compiled kernels, or plain NumPy to compare with.")
+]
+
+
+def _layers(text: str) -> int | str:
+    """What `-ngl` says, for `vatra.load`; raises BadParameter."""
+    if text not in ("auto", "all") and not text.isdecimal():
+        raise typer.BadParameter(f"got {text!r}, wanted a number of layers, auto or all")
+    return int(text) if text.isdecimal() else text
+
+
+GpuLayers = Annotated[
+    Any,
+    typer.Option(
+        "-ngl",
+        "--gpu-layers",
+        metavar="N|auto|all",
+        parser=_layers,
+        help="Layers that run on a graphics processor, the last of the model, and its output; "
+        "auto is as many as fit there. [default: 0; with --device auto]",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="The graphics processor with that in its name; `vatra doctor` lists them. "
+        "[default: the first]",
+        autocompletion=completion.devices,
+    ),
 ]
 MaxTokens = Annotated[
     int | None,
@@ -260,24 +290,13 @@ def with_sampling(command: Callable[..., None]) -> Callable[..., None]:
 
     That gets the values given, by field; raises UsageError for one that `Sampling` refuses.
     """
+    rows = {row.field: row for row in SAMPLING}
 
-    def wrapped(**values: Any) -> None:
-        given = {row: values.pop(row.field) for row in SAMPLING}
-        command(**values, sampling=_checked({r: t for r, t in given.items() if t is not None}))
+    def gathered(values: dict[str, Any]) -> dict[str, Any]:
+        return _checked({rows[name]: text for name, text in values.items() if text is not None})
 
-    parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command, eval_str=True).parameters.values():
-        if parameter.name != "sampling":
-            parameters.append(parameter)
-            continue
-        for row in SAMPLING:
-            kind, taken = parameter.kind, row.annotation
-            parameters.append(inspect.Parameter(row.field, kind, default=None, annotation=taken))
-    # The parser of commands reads the one, the types of their options the other.
-    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
-    wrapped.__doc__, wrapped.__module__ = command.__doc__, command.__module__
-    return wrapped
+    options = {name: (row.annotation, None) for name, row in rows.items()}
+    return _with_options(command, "sampling", options, gathered)
 
 
 def _checked(given: dict[SamplingOption, str]) -> dict[str, Any]:
@@ -319,6 +338,59 @@ def sampling_defaults() -> dict[str, str]:
         name: f"the file's, else {text}" if name in recommended else text
         for name, text in texts.items()
     }
+
+
+# ---- where a model is computed -------------------------------------------------------------------
+
+HARDWARE = {
+    "threads": (Threads, None),
+    "backend": (Executor, Backend.cpu),
+    "gpu_layers": (GpuLayers, None),
+    "device": (Device, None),
+}
+
+
+def with_hardware(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with the options of HARDWARE in place of its parameter `hardware`.
+
+    That gets them by name, as `vatra.load` takes them.
+    """
+
+    def gathered(values: dict[str, Any]) -> dict[str, Any]:
+        return values | {"backend": values["backend"].value}
+
+    return _with_options(command, "hardware", HARDWARE, gathered)
+
+
+def _with_options(
+    command: Callable[..., None],
+    name: str,
+    options: Mapping[str, tuple[Any, Any]],
+    gathered: Callable[[dict[str, Any]], Any],
+) -> Callable[..., None]:
+    """`command` with `options`, annotation and default of each, in place of its parameter `name`.
+
+    That gets what `gathered` makes of their values.
+    """
+
+    def wrapped(**values: Any) -> None:
+        given = {option: values.pop(option) for option in options}
+        command(**values, **{name: gathered(given)})
+
+    parameters: list[inspect.Parameter] = []
+    for own in inspect.signature(command, eval_str=True).parameters.values():
+        if own.name != name:
+            parameters.append(own)
+            continue
+        for option, (annotation, default) in options.items():
+            parameters.append(
+                inspect.Parameter(option, own.kind, default=default, annotation=annotation)
+            )
+    # The parser of commands reads the one, the types of their options the other.
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+    wrapped.__doc__, wrapped.__module__ = command.__doc__, command.__module__
+    return wrapped
 
 
 # ---- what goes together --------------------------------------------------------------------------

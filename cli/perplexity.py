@@ -6,7 +6,7 @@ import json
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_TEXT_BYTES = 256 << 20  # more would take days, and memory
 
 
+@options.with_hardware
 def command(
     text: Annotated[Path, typer.Argument(metavar="TEXT.txt", help="A file of UTF-8 text.")],
     model: options.Model = None,
@@ -41,9 +42,9 @@ def command(
     chunks: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Most chunks. [default: the whole text]")
     ] = None,
-    threads: options.Threads = None,
     kv: options.KV = options.KVFormat.f16,
-    backend: options.Executor = options.Backend.cpu,
+    *,
+    hardware: dict[str, Any],
     as_json: Annotated[
         bool, typer.Option("--json", help="Only one JSON object on one line, for programs.")
     ] = False,
@@ -66,9 +67,7 @@ def command(
         from vatra.engine import perplexity
 
         def load(file: Path) -> vatra.Model:
-            return open_.enter_context(
-                vatra.load(file, backend=backend.value, threads=threads, ctx=ctx, kv=kv.value)
-            )
+            return open_.enter_context(vatra.load(file, ctx=ctx, kv=kv.value, **hardware))
 
         def on_chunk(done: int, total: int) -> None:
             interrupt.check()

@@ -30,6 +30,7 @@ class Output(StrEnum):
     json = "json"
 
 
+@options.with_hardware
 @options.with_sampling
 def command(
     prompt: Annotated[
@@ -49,9 +50,8 @@ def command(
     sampling: dict[str, Any],
     stop: options.Stop = None,
     ctx: options.Context = None,
-    threads: options.Threads = None,
     kv: options.KV = options.KVFormat.f16,
-    backend: options.Executor = options.Backend.cpu,
+    hardware: dict[str, Any],
     thinking: options.ShownThinking = options.Thinking.dim,
     json_form: options.Json = False,
     json_schema: options.JsonSchema = None,
@@ -115,7 +115,7 @@ def command(
         from vatra.formats.chat_template import KEY, for_model
 
         begin = time.monotonic()
-        loaded = vatra.load(path, backend=backend.value, threads=threads, ctx=ctx, kv=kv.value)
+        loaded = vatra.load(path, ctx=ctx, kv=kv.value, **hardware)
         chosen = vatra.Sampling.from_metadata(loaded.metadata, loaded.path, **sampling)
         proposer = proposals(speculate, draft, opened)
         timings = opened.enter_context(timed(loaded, verbose))

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from vatra.cli import options, terminal
 from vatra.errors import MissingFile, UsageError, printable
 
 if TYPE_CHECKING:
+    from vatra.engine.executor import KVType
     from vatra.server.guard import Access
     from vatra.server.workers import Options
 
@@ -31,6 +32,7 @@ LEAST_KEY = 16  # characters
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
+@options.with_hardware
 def command(
     context: typer.Context,
     models: Annotated[
@@ -85,9 +87,9 @@ def command(
         ),
     ] = 30,
     ctx: options.Context = None,
-    threads: options.Threads = None,
     kv: options.KV = options.KVFormat.f16,
-    backend: options.Executor = options.Backend.cpu,
+    *,
+    hardware: dict[str, Any],
     cors: Annotated[
         list[str] | None,
         typer.Option(metavar="ORIGIN", help="A web page's origin that may ask; may be repeated."),
@@ -117,6 +119,7 @@ def command(
         return
     found = served(models)
     access = access_of(host, port, cors or ())
+    _check_device(hardware["gpu_layers"], hardware["device"], kv.value)
     if install:
         _install(context, found, api_key)
         return
@@ -134,8 +137,8 @@ def command(
     from vatra.server.workers import Options
 
     settings = Options(
-        threads=threads, ctx=ctx, kv=kv.value, parallel=parallel, queue=queue, idle_s=idle * 60,
-        most_loaded=loaded, log_prompts=log_prompts, backend=backend.value,
+        ctx=ctx, kv=kv.value, parallel=parallel, queue=queue, idle_s=idle * 60,
+        most_loaded=loaded, log_prompts=log_prompts, **hardware,
     )  # fmt: skip
     _log(log_requests or log_prompts)
 
@@ -183,6 +186,16 @@ def _check_packages() -> None:
         raise UsageError(
             f"vatra serve needs the package {error.name}: pip install 'vatra[serve]'"
         ) from None
+
+
+def _check_device(gpu_layers: int | str | None, device: str | None, kv: KVType) -> None:
+    """Raise what models would be refused for, before one is asked for."""
+    if gpu_layers or device:
+        from vatra.engine.model import layers_wanted
+        from vatra.engine.offload.device import choose
+
+        if layers_wanted(gpu_layers, device, kv):
+            choose(device)
 
 
 # ---- models --------------------------------------------------------------------------------------

@@ -45,6 +45,8 @@ class Speed:
     architecture: str
     format: str  # of most of the weights
     backend: str
+    device: str  # that has the last `gpu_layers` layers; empty where none has
+    gpu_layers: int
     threads: int
     task: str
     tokens: int
@@ -120,11 +122,15 @@ class Subject:
             kept = partial(self.model.executor.state_class.bytes_per_token, kv=self.model.kv)
             needs = bytes_per_token(plan, kept, middle)
             ops = multiply_adds(plan, 1, round(middle))
+        far = getattr(self.model.executor, "layers", None)
+        share = None if needs is None or far else round(per_s * needs / bandwidth, 4)
         return Speed(
             model=self.name,
             architecture=plan.architecture,
             format=self.format,
             backend=next(c.value for c in self.model.choices if c.name == "backend"),
+            device=str(far.device.adapter) if far else "",
+            gpu_layers=far.split.n if far else 0,
             threads=self.model.threads,
             task=task.kind,
             tokens=task.tokens,
@@ -135,7 +141,7 @@ class Subject:
             bytes_per_token=needs,
             bytes_per_s=None if needs is None else round(per_s * needs),
             bandwidth_bytes_per_s=round(bandwidth),
-            share_of_bandwidth=None if needs is None else round(per_s * needs / bandwidth, 4),
+            share_of_bandwidth=share,
         )
 
     def op_costs(self, task: Task, n: int) -> list[OpCost]:

@@ -53,6 +53,7 @@ def details(
         f"prompt    {s.prompt_s:9.3f} s   {_tokens(s.prompt_tokens)}, {s.reused_tokens} reused",
         f"first     {s.first_token_s:9.3f} s   from the beginning of the prompt to a token",
         f"answer    {s.generated_s:9.3f} s   {_tokens(s.generated_tokens)}",
+        *(f"device    {c.value}" for c in model.choices if c.name == "layers on a device"),
         f"memory    {resident_bytes() / 1e6:9.1f} MB  of this process, {model.threads} threads",
         *([f"sampling as the file recommends: {', '.join(values)}"] if values else []),
     ]

@@ -467,9 +467,10 @@ def _pool_tokens(model: Model, parallel: int, n_ctx: int) -> int:
     """As many tokens as `parallel` texts can have, or as a share of the memory holds."""
     from vatra.engine.model import SHARE_OF_MEMORY
 
-    classes, kv = model.executor.state_class, model.kv
-    n_bytes = sum(classes.bytes_per_token(cache, kv) for cache in model.plan.caches)
-    left = memory.available()
-    if left is None or not n_bytes:
-        return parallel * n_ctx
-    return max(n_ctx, min(parallel * n_ctx, left.n_bytes // SHARE_OF_MEMORY // n_bytes))
+    host, kv = model.host, model.kv
+    n_bytes = sum(host.state_class.bytes_per_token(cache, kv) for cache in host.plan.caches)
+    left, on_device = memory.available(), getattr(model.executor, "most_tokens", lambda: None)()
+    most = parallel * n_ctx if on_device is None else min(parallel * n_ctx, on_device)
+    if left is not None and n_bytes:
+        most = min(most, left.n_bytes // SHARE_OF_MEMORY // n_bytes)
+    return max(n_ctx, most)

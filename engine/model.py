@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from vatra.engine.asynchronous import AsyncSteps
     from vatra.engine.batch_answers import AnyPrompt, BatchAnswer
     from vatra.engine.constraint import Grammar
+    from vatra.engine.offload.placement import Placement
     from vatra.engine.timings import Timings
     from vatra.formats.answers import Answer
     from vatra.formats.chat_template import ChatTemplate, Message, Segment
@@ -72,7 +73,7 @@ def load(
     threads: int | None = None,
     ctx: int | None = None,
     kv: KVType = "f16",
-    gpu_layers: int = 0,
+    gpu_layers: int | str | None = None,
     device: str | None = None,
 ) -> Model:
     """The model in a GGUF file, without one the toy that comes with Vatra, ready to evaluate.
@@ -80,10 +81,11 @@ def load(
     `path` may also be a name that `vatra list` shows, or a part of one that means no other.
     `backend` is "cpu" (compiled kernels) or "reference" (numpy); `ctx` the tokens of context, by
     default what the file says as far as memory allows; `kv` the precision of the KV cache: "f16",
-    "f32", "q8_0" (53 % of f16's memory) or "q4_0" (28 %). With `gpu_layers` that many of the last
-    layers, and the output, run on a graphics processor, the first or the one with `device` in its
-    name; this needs `pip install 'vatra[gpu]'`. Raises MissingFile, BadFile, UnsupportedFile,
-    OutOfMemory with what is needed and there, or UsageError.
+    "f32", "q8_0" (53 % of f16's memory) or "q4_0" (28 %). `gpu_layers` of the last layers, and the
+    output, run on a graphics processor: a number, "all", or "auto" for as many as its memory holds;
+    by default none, and "auto" with a `device`, a part of its name, without which it is the first.
+    This needs `pip install 'vatra[gpu]'`. Raises MissingFile, BadFile, UnsupportedFile, OutOfMemory
+    with what is needed and there, or UsageError.
     """
     if backend not in BACKENDS:
         raise UsageError(f"backend: got {backend!r}, wanted {' or '.join(BACKENDS)}")
@@ -91,7 +93,7 @@ def load(
         raise UsageError(f"kv: got {kv!r}, wanted {' or '.join(KV_TYPES)}")
     check_number("threads", threads, 1024)
     check_number("ctx", ctx, 2**31 - 1)
-    check_number("gpu_layers", gpu_layers or None, 2**31 - 1)
+    gpu_layers = layers_wanted(gpu_layers, device, kv)
     if path is None:
         path = spark.path()
     elif isinstance(path, str):
@@ -110,7 +112,7 @@ def _open(
     threads: int | None,
     ctx: int | None,
     kv: KVType,
-    gpu_layers: int,
+    gpu_layers: int | str,
     device: str | None,
 ) -> Model:
     plan = models.read(checkpoint, ctx)
@@ -122,12 +124,21 @@ def _open(
     executor_class = getattr(import_module(module), name)
     if not plan.causal:  # a layer's keys and values are of one run, and free again after it
         kv = "f32"
+    place: Placement | None = None
+    if gpu_layers:
+        from vatra.engine.offload.placement import Placement
+
+        place = Placement(gpu_layers, device)
+    left = [memory.available(), place and place.left]
     growth = partial(grows_by, plan, executor_class, kv)
-    chosen = choose_ctx(plan.n_ctx_train, growth, ctx, memory.available())
+    chosen = choose_ctx(
+        plan.n_ctx_train, growth, ctx, min((each for each in left if each), default=None)
+    )
     n_ctx = int(chosen.value)
-    check_memory(requirements(plan, executor_class, n_ctx, kv))
     if ctx is None and n_ctx != plan.n_ctx_train:
         plan = models.read(checkpoint, n_ctx)  # some rotations depend on it
+    here = plan if place is None else place.cut(plan, n_ctx)
+    check_memory(requirements(here, executor_class, n_ctx, kv))
     found: Tokenizer | UnsupportedFile
     try:
         found = tokenizer.load(checkpoint)
@@ -137,15 +148,12 @@ def _open(
     near = partial(executor_class, **options)
     choices = [chosen, Choice("backend", backend, why)]
     notes = [why] if why != BACKENDS[backend] else []
-    if gpu_layers:
-        from vatra.engine.offload.executor import open_on
-
-        opened = open_on(device, plan, gpu_layers, near, kv)
-        executor = opened.executor
-        choices.append(opened.choice)
-        notes += filter(None, [opened.note])
+    if place is None:
+        executor: Executor = near(plan)
     else:
-        executor = near(plan)
+        executor = place.open(near)
+        choices.append(place.choice)
+        notes += filter(None, [place.note])
     model = Model(checkpoint, plan, executor, found, n_ctx=n_ctx, kv=kv, choices=choices)
     model.notes += notes
     return model
@@ -200,12 +208,24 @@ def cannot_write(plan: Plan) -> str | None:
     return None
 
 
-def check_number(name: str, value: int | None, most: int) -> None:
-    """Raise UsageError unless `value` is None or an integer from 1 to `most`."""
+def layers_wanted(gpu_layers: int | str | None, device: str | None, kv: KVType) -> int | str:
+    """`gpu_layers` of `load`, or its default; raises UsageError."""
+    if gpu_layers is None:
+        gpu_layers = 0 if device is None else "auto"
+    if gpu_layers not in (0, "auto", "all"):
+        check_number("gpu_layers", gpu_layers, 2**31 - 1, 'an integer from 0 on, "auto" or "all"')
+    if gpu_layers and kv != "f16":
+        raise UsageError(f"kv: the KV cache of layers on a device is f16, got {kv}")
+    return gpu_layers
+
+
+def check_number(name: str, value: object, most: int, wanted: str = "") -> None:
+    """Raise UsageError unless `value` is None or an integer from 1 to `most`; `wanted` says so."""
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise UsageError(f"{name}: got {value!r}, wanted an integer from 1 to {most}")
+        wanted = wanted or f"an integer from 1 to {most}"
+        raise UsageError(f"{name}: got {value!r}, wanted {wanted}")
 
 
 class Model:
@@ -305,6 +325,15 @@ class Model:
             self.notes.append(found.note)
         return found
 
+    @property
+    def host(self) -> Executor:
+        """What evaluates the layers that are not on a device: the executor itself without one."""
+        return getattr(self.executor, "near", self.executor)
+
+    def requirements(self, ctx: int | None = None) -> Requirements:
+        """What the model takes of the processor's memory, for one context, by default its own."""
+        return requirements(self.host.plan, type(self.host), ctx or self.n_ctx, self.kv)
+
     def run(self, state: State, tokens: Array, position: int, outputs: Outputs = "last") -> Array:
         """`executor.run`, for one thread at a time; what it returns is good until the next run.
 
@@ -359,13 +388,14 @@ class Model:
     ) -> Iterator[tuple[int, Array]]:
         """Position and float32 (up to `most`, n_vocab): the logits after `ids[first:]`, in parts.
 
-        From an empty cache in float32, so that they are as right as the weights are; each part is
-        good until the next. `most` 0 is as many as take little memory. Errors are as of `logits`.
+        From an empty cache in float32, so that they are as right as the weights are, or in f16 with
+        layers on a device; each part is good until the next. `most` 0 is as many as take little
+        memory. Errors are as of `logits`.
         """
         if not len(ids):
             return
         most = most or min(CHUNK, max(1, PART_LOGITS // self.plan.n_vocab))
-        state = self.executor.new_state(len(ids), kv)
+        state = self.executor.new_state(len(ids), kv if self.host is self.executor else "f16")
         tokens = np.asarray(ids)
         if not self.plan.causal:  # each token sees all others
             first, most = 0, len(tokens)
@@ -442,8 +472,7 @@ class Model:
             raise UsageError(why)
         check_number("ctx", ctx, 2**31 - 1)
         if ctx is not None:
-            needed = requirements(self.plan, type(self.executor), ctx, self.kv)
-            check_memory(replace(needed, weights=0, program=0))
+            check_memory(replace(self.requirements(ctx), weights=0, program=0))
         return Session(self, ctx)
 
     def generate(

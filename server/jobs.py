@@ -70,6 +70,8 @@ class Loading:
     threads: int | None = None
     ctx: int | None = None
     kv: str = "f16"
+    gpu_layers: int | str | None = None
+    device: str | None = None
     parallel: int = 8  # texts written at once
     log_prompts: bool = False
     only_texts: bool = False  # the tokenizer and the chat template alone

@@ -118,7 +118,10 @@ class Worker:
         from vatra.formats import chat_template, template_process
 
         asked = self._loading
-        self._model = model = load(asked.path, asked.backend, asked.threads, asked.ctx, asked.kv)  # type: ignore[arg-type]
+        self._model = model = load(
+            asked.path, asked.backend, asked.threads, asked.ctx, asked.kv,  # type: ignore[arg-type]
+            asked.gpu_layers, asked.device,
+        )  # fmt: skip
         if cannot_write(model.plan) is None:
             self._batch = Batch(model, asked.parallel)
             if chat_template.KEY in model.metadata:

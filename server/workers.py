@@ -54,6 +54,8 @@ class Options:
     most_loaded: int = 1  # models at once
     log_prompts: bool = False
     backend: str = "cpu"
+    gpu_layers: int | str | None = None
+    device: str | None = None
 
 
 class Workers:
@@ -317,7 +319,9 @@ TOTALS = (
 
 def _loading(path: str, o: Options) -> Loading:
     file = os.path.abspath(shelf.find(path))
-    return Loading(file, o.backend, o.threads, o.ctx, o.kv, o.parallel, o.log_prompts)
+    return Loading(
+        file, o.backend, o.threads, o.ctx, o.kv, o.gpu_layers, o.device, o.parallel, o.log_prompts
+    )
 
 
 def _floats(vector: Vector) -> list[float]:

@@ -441,7 +441,7 @@ def test_doctor_gives_reasons() -> None:
     assert f"numba {metadata.version('numba')}," in choices["libraries"]["value"]
     assert not [row for row in choices.values() if row["value"] == "failed"]
     text = vatra("doctor").stdout.decode()
-    del choices["memory"]  # may be another number by now
+    choices = {n: row for n, row in choices.items() if "memory" not in n}  # other numbers by now
     assert all(row["name"] in text and row["value"] in text for row in choices.values())
     assert re.search(r"^memory +[\d,]+ MiB ", text, re.M)
 

@@ -7,6 +7,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from vatra.engine.executor import KVType
 from vatra.engine.fields import read
 from vatra.engine.llama.cache import LlamaState
 from vatra.engine.llama.options import (
@@ -26,6 +28,7 @@ from vatra.engine.llama.options import (
 from vatra.engine.llama.processors import listed
 from vatra.engine.llama.writing import Writing, sampling
 from vatra.engine.model import Model, load
+from vatra.engine.offload.device import NoDevice
 from vatra.engine.openai.answers import Answer, Head
 from vatra.engine.openai.requests import ChatRequest, stops
 from vatra.engine.sampling import Sampling
@@ -51,9 +54,11 @@ class Llama:
     """A model and one session of it, by the names and with the defaults of llama-cpp-python.
 
     An argument that would change results and is not supported raises WrongArgument, which is a
-    UsageError and a ValueError; those of GPUs, batches, memory mapping and messages are taken and
-    do nothing. Logprobs and embeddings need no `logits_all` or `embedding`. `n_ctx` 0 is what the
-    file says. `chat_format` None is the file's template. `chat_handler` answers chats instead.
+    UsageError and a ValueError; those of several GPUs, batches, memory mapping and messages are
+    taken and do nothing. Where there is no graphics processor, or the KV cache is not f16,
+    `n_gpu_layers` does nothing either; -1 is all. Logprobs and embeddings need no `logits_all` or
+    `embedding`. `n_ctx` 0 is what the file says. `chat_format` None is the file's template.
+    `chat_handler` answers chats instead.
     """
 
     def __init__(
@@ -123,7 +128,9 @@ class Llama:
             checkpoint.close()
         else:
             path = os.fspath(model_path)
-            self._model = load(path, threads=n_threads or None, ctx=n_ctx or None, kv=kv)
+            self._model = _loaded(
+                path, n_gpu_layers, kv, threads=n_threads or None, ctx=n_ctx or None
+            )
             self._tokenizer = self._model.tokenizer
             self.model_path, keys = self._model.path, self._model.metadata
         self.metadata = {key: _as_text(value) for key, value in keys.items() if _is_plain(value)}
@@ -664,6 +671,15 @@ class LlamaTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of ids."""
         return self.detokenize(tokens).decode("utf-8", "ignore")
+
+
+def _loaded(path: str, n_gpu_layers: int, kv: KVType, **options: Any) -> Model:
+    """The model; with layers on a graphics processor where there is one, all for -1."""
+    if n_gpu_layers and kv == "f16":
+        wanted = "all" if n_gpu_layers < 0 else n_gpu_layers
+        with suppress(NoDevice):
+            return load(path, kv=kv, gpu_layers=wanted, **options)
+    return load(path, kv=kv, **options)
 
 
 def _or_minus_one(token: int | None) -> int:

@@ -23,6 +23,10 @@ ALIGNMENT = 16  # of what is written and read, in bytes
 _LOW_LEVEL_API = {"Metal", "Vulkan", "D3D12"}  # WebGPU's other backends lack what kernels need
 
 
+class NoDevice(UsageError):
+    """There is no such device, or nothing that could find one."""
+
+
 class Buffer(NamedTuple):
     """Memory of a device."""
 
@@ -56,19 +60,25 @@ class Adapter:
     software: bool  # a program that runs on the processor
     handle: Any
 
+    @property
+    def multiplies_int8(self) -> bool:
+        """Whether it has an instruction for products of packed integers: not on Metal."""
+        return self.backend != "metal"
+
     def __str__(self) -> str:
         return f"wgpu:{self.backend} {self.name}"
 
 
 @cache
 def adapters() -> tuple[Adapter, ...]:
-    """What there is, real ones first; UsageError without the `gpu` extra."""
+    """What there is, real ones first; NoDevice without the `gpu` extra."""
     try:
         os.environ.setdefault("XDG_RUNTIME_DIR", os.path.expanduser("~"))  # else EGL complains
         import wgpu
     except ImportError as error:
-        raise UsageError(
-            "layers on a graphics processor need wgpu: pip install 'vatra[gpu]'"
+        raise NoDevice(
+            "a graphics processor is used through wgpu, which is not installed: pip install "
+            "'vatra[gpu]'"
         ) from error
     found = []
     for adapter in wgpu.gpu.enumerate_adapters_sync():
@@ -83,15 +93,16 @@ def adapters() -> tuple[Adapter, ...]:
 def choose(name: str | None = None) -> Adapter:
     """The first adapter whose name has `name` in it, and without one the first real one.
 
-    Raises UsageError. A software adapter is only taken by its name: it is slower than `cpu`.
+    Raises NoDevice. A software adapter is only taken by its name: it is slower than `cpu`.
     """
     every = adapters()
     for adapter in every:
         if not adapter.software if name is None else name.lower() in str(adapter).lower():
             return adapter
-    there = "; ".join(map(str, every)) or "none"
     wanted = "graphics processor" if name is None else f"device {name!r}"
-    raise UsageError(f"there is no {wanted} here; devices: {there}")
+    there = "; ".join(f"{a}{' (software, if named)' * a.software}" for a in every)
+    none = "none: is a driver for Vulkan, Metal or DX12 installed?"
+    raise NoDevice(f"there is no {wanted} here; devices: {there or none}")
 
 
 class Device:

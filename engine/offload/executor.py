@@ -22,12 +22,13 @@ from vatra.engine.executor import (
 )
 from vatra.engine.kernels.layout import PAGE
 from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS
+from vatra.engine.offload import memory
 from vatra.engine.offload.check import check_ops
-from vatra.engine.offload.device import Device, choose
+from vatra.engine.offload.device import Device
 from vatra.engine.offload.layers import DeviceLayers, Rows
-from vatra.engine.offload.lowering import FEW, objection
+from vatra.engine.offload.lowering import FEW
 from vatra.engine.offload.pages import DevicePages
-from vatra.engine.offload.split import split
+from vatra.engine.offload.split import Split
 from vatra.engine.pages import Pages, PageTable
 from vatra.errors import Unavailable, UsageError
 from vatra.models.plan import KVCache, Plan
@@ -223,6 +224,10 @@ class OffloadExecutor:
             piece.kept[:] = found[: len(piece.kept)]
             found = found[len(piece.kept) :]
 
+    def most_tokens(self) -> int | None:
+        """Of KV caches that texts share: what the device has room for."""
+        return memory.most_tokens(self.layers.device, self.layers.caches)
+
     def report(self) -> list[Choice]:
         """What the near layers' executor decided."""
         return list(getattr(self.near, "report", list)())
@@ -233,48 +238,26 @@ class OffloadExecutor:
         self.layers.device.close()
 
 
-class Opened(NamedTuple):
-    """An executor, what runs where and why, and what a person should know of it or ""."""
+def open_on(device: Device, cut: Split, near: Callable[[Plan], Executor]) -> tuple[Executor, str]:
+    """An executor with the last layers of `cut` on a device, and "".
 
-    executor: Executor
-    choice: Choice
-    note: str
-
-
-def open_on(
-    name: str | None, plan: Plan, n: int, near: Callable[[Plan], Executor], kv: KVType
-) -> Opened:
-    """An executor of `plan` with up to `n` of its last layers on the device found by `name`.
-
-    Where no layer can be there, or a kernel is wrong there, it is `near`'s alone. Raises UsageError
-    without such a device, OutOfMemory.
+    Where there are none, a kernel is wrong, or the driver fails, it is `near`'s alone, and why.
+    Raises OutOfMemory.
     """
-    if kv != "f16":
-        raise UsageError(f"kv: the KV cache of layers on a device is f16, got {kv}")
-    device = Device(choose(name))
-    # Metal has no instruction for products of packed integers
-    int8 = device.adapter.backend != "metal"
-    cut = split(plan, n, lambda op: objection(op, device.most_binding))
-    executor, reason = None, cut.reason
+    int8, why = device.adapter.multiplies_int8, cut.reason
     try:
         if wrong := [found for found in check_ops(device, cut.far, int8=int8) if not found.ok]:
             more = f", and {len(wrong) - 1} more" if wrong[1:] else ""
-            reason = f"its kernels are wrong: {wrong[0]}{more}"
+            why = f"its kernels are wrong: {wrong[0]}{more}"
         elif cut.n:
-            executor = OffloadExecutor(DeviceLayers(device, cut, int8=int8), near)
+            return OffloadExecutor(DeviceLayers(device, cut, int8=int8), near), ""
     except Unavailable as error:
-        reason = str(error)
+        why = str(error)
     except BaseException:
         device.close()
         raise
-    there = cut.n if executor else 0
-    value = f"{there} of {cut.n_layers}{' and the output' if there else ''}, on {device.adapter}"
-    note = f"layers on a device: {value}: {reason}" if there < min(n, cut.n_layers) else ""
-    if executor is None:
-        device.close()
-    return Opened(
-        executor or near(plan), Choice("layers on a device", value, reason or "as asked"), note
-    )
+    device.close()
+    return near(cut.plan), why
 
 
 def _runs(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
