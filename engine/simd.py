@@ -479,6 +479,12 @@ def prefetch(b: Any, at: Any) -> None:
     b.call(called, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 2), ir.Constant(I32, 1)])
 
 
+@verb(VOID)
+def in_order(b: Any) -> None:
+    """Keep the compiler from moving loads and prefetches across this; it makes no instruction."""
+    b.fence("seq_cst", "singlethread")
+
+
 # ---- lanes -------------------------------------------------------------------------------------
 
 splat_f32 = verb(f32s, f32)(_splat)

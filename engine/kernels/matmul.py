@@ -22,6 +22,7 @@ from vatra.engine.kernels.unpack import UNPACK
 from vatra.engine.simd import (
     dot_tile,
     fetch_add,
+    in_order,
     load_i64,
     prefetch,
     store_rows,
@@ -47,19 +48,23 @@ def pair_times_one(format: str) -> Callable[..., Any]:
     distance = -(-AHEAD // block_bytes) * block_bytes
 
     @inlined
+    def times(sums, k, w, ahead, x, x_scale, x_sum):
+        # asked for in small lots: memory is slower to serve the lines of a whole block at once
+        for line in range(lines * k // parts, lines * (k + 1) // parts):
+            prefetch(ahead + 64 * line)
+        in_order()
+        quads, scales, mins = part(w, k)
+        sums = dot_tile(sums, quads, bits, scales, mins, x, x_scale, x_sum)
+        in_order()
+        return sums
+
+    @inlined
     def add_part(sums, k, w, apart, ahead, x, x_scale, x_sum, tile):
-        # always so; but the compiler, which cannot know, keeps loads and prefetches in their parts
-        if parts == 1 or ahead != 0:
-            for line in range(lines * k // parts, lines * (k + 1) // parts):
-                prefetch(ahead + 64 * line)
-                prefetch(ahead + apart + 64 * line)
         x += 32 * tile * k
         x_scale += 4 * tile * k
         x_sum += 4 * spans * tile * k
-        quads, scales, mins = part(w, k)
-        one = dot_tile(sums[0], quads, bits, scales, mins, x, x_scale, x_sum)
-        quads, scales, mins = part(w + apart, k)
-        return one, dot_tile(sums[1], quads, bits, scales, mins, x, x_scale, x_sum)
+        first = times(sums[0], k, w, ahead, x, x_scale, x_sum)
+        return first, times(sums[1], k, w + apart, ahead + apart, x, x_scale, x_sum)
 
     add_block = unrolled(add_part, parts)
 
