@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass, field, replace
-from typing import ClassVar, Literal, Protocol, get_args
+from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -427,6 +427,18 @@ class Executor(Protocol):
 
     def kind(self, n_tokens: int) -> Hashable:
         """What tells runs of `n_tokens` tokens from those whose results have other last bits."""
+        ...
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """An executor whose logits are far away: it can find the highest where they are."""
+
+    def best(self, state: State, token: int, position: int) -> tuple[int, float] | None:
+        """The likeliest token after `token`, and the logarithm of its probability.
+
+        None where it can not tell, as of logits that are not finite: `run` does the same again.
+        """
         ...
 
 

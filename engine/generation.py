@@ -198,11 +198,20 @@ class Writer:
         token = self._sampler.sample(logits if self._form is None else self._form.narrowed(logits))
         log_sum = log_sum_exp(logits)
         top = alternatives(logits, self._n_alternatives, log_sum, self._tokenizer)
-        self._likely = log_probability(logits, token, log_sum), top
+        self._accept(token, log_probability(logits, token, log_sum), top)
+        return token
+
+    @property
+    def _is_greedy(self) -> bool:
+        """Whether nothing is wanted of logits but the highest."""
+        plain = self._form is None and not self._n_alternatives
+        return plain and self._sampler.is_greedy
+
+    def _accept(self, token: int, logprob: float, top: tuple[Alternative, ...] = ()) -> None:
+        self._likely = logprob, top
         self._sampler.accept(token)
         if self._form is not None:
             self._form.accept(token)
-        return token
 
     def _written(
         self, token: int, is_full: bool, on_full: Callable[[], FinishReason | None] | None = None
@@ -316,11 +325,13 @@ class Steps(Writer, Iterator[Step]):
             self._following = None
             if self._speculation is not None:
                 self._speculation.begin(session.timeline)
-        if self._speculation is None:
-            logits = session.logits_for(self._turn)
+        if self._speculation is not None:
+            token = self._choose(self._speculation.logits_for(session, self._turn, self._left))
+        elif self._is_greedy and (best := session.best_for(self._turn)) is not None:
+            token = best[0]
+            self._accept(*best)
         else:
-            logits = self._speculation.logits_for(session, self._turn, self._left)
-        token = self._choose(logits)
+            token = self._choose(session.logits_for(self._turn))
         session.choose(token)
         if self._speculation is not None:
             self._speculation.chosen(token)

@@ -20,7 +20,7 @@ from vatra import models, spark
 from vatra.choices import Choice
 from vatra.engine import memory, numerics
 from vatra.engine.cpu import without_kernel
-from vatra.engine.executor import KV_TYPES, Executor, KVType, Outputs, Part, State
+from vatra.engine.executor import KV_TYPES, Chooser, Executor, KVType, Outputs, Part, State
 from vatra.engine.generation import Steps
 from vatra.engine.hooks import Capture, Change, Hooks
 from vatra.engine.logprobs import (
@@ -341,6 +341,13 @@ class Model:
         """
         with self._ready():
             return self.executor.run(state, tokens, position, outputs)
+
+    def best(self, state: State, token: int, position: int) -> tuple[int, float] | None:
+        """`Chooser.best` as `run`, and None of an executor that is none."""
+        if not isinstance(self.executor, Chooser):
+            return None
+        with self._ready():
+            return self.executor.best(state, token, position)
 
     def run_batch(self, parts: Sequence[Part]) -> list[Array]:
         """`executor.run_batch`, as `run`."""

@@ -63,6 +63,24 @@ class Sampler:
             return None
         return min(max(2 * s.adaptive_target - self.weighted / self.weight, 0.0), 1.0)
 
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token is chosen, whatever the other logits are."""
+        s = self.sampling
+        changes = {  # what may choose another, where it is on
+            "penalties": (s.repeat_penalty, s.frequency_penalty, s.presence_penalty) != (1, 0, 0),
+            "dry": bool(s.dry_multiplier),
+            "typical_p": s.typical_p < 1,
+            "xtc": s.xtc_probability > 0,
+        }
+        return (
+            s.temperature <= 0
+            and "temperature" in s.samplers
+            and not (s.dynatemp_range or s.mirostat or s.filters or len(self._biases[0]))
+            and self.target is None
+            and not any(changes.get(name) for name in s.samplers)
+        )
+
     def accept(self, token: int) -> None:
         """Remember a token of the text; those that were offered last teach what adapts."""
         self._recent.append(token)

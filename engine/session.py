@@ -294,6 +294,21 @@ class Session:
         assert self._logits is not None
         return self._logits
 
+    def best_for(self, turn: int) -> tuple[int, float] | None:
+        """The likeliest token after `timeline`, and its logprob, where no logits must be made.
+
+        None where they must, or are there: see `logits_for`.
+        """
+        self._check_turn(turn)
+        token, position = self._chosen, self.position
+        if token is None or self.is_full or self.missing or not self.state.is_current(position):
+            return None
+        if (found := self.model.best(self.state, token, position)) is None:
+            return None
+        self._logits, self._ahead, self._chosen = None, [], None
+        self._ids.append(token)
+        return found
+
     def _check_turn(self, turn: int) -> None:
         if turn != self._turn:
             raise UsageError(

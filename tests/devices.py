@@ -35,7 +35,7 @@ def cut(plan: Plan, n: int, device: Device) -> Split:
 
 
 def offloaded(
-    plan: Plan, n: int, device: Device, near: Callable[[Plan], Executor]
+    plan: Plan, n: int, device: Device, near: Callable[[Plan], Executor], *, int8: bool = False
 ) -> OffloadExecutor:
-    """An executor with those layers on the device, of float32 activations."""
-    return OffloadExecutor(DeviceLayers(device, cut(plan, n, device)), near)
+    """An executor with those layers on the device, by default of float32 activations."""
+    return OffloadExecutor(DeviceLayers(device, cut(plan, n, device), int8=int8), near)

@@ -60,6 +60,9 @@ class ScriptedSession:
     def begin_answer(self) -> int:
         return 1
 
+    def best_for(self, turn: int) -> None:
+        return None
+
     def logits_for(self, turn: int) -> np.ndarray:
         following = len(self.timeline) + 1
         token = following if following < len(self.pieces) else END

@@ -102,7 +102,10 @@ def test_argmax(device: Device) -> None:
     given = np.random.default_rng(0).standard_normal((20, 96)).astype(np.float32)
     rows, pages = [Rows(0, 20, 20, PAGES)], layers.new_pages([], 1)
     logits = layers.run(given, rows, pages, False)
-    assert layers.best(given, rows, pages, False).tolist() == logits.argmax(-1).tolist()
+    tokens, logprobs = layers.best(given, rows, pages, False)
+    assert tokens.tolist() == logits.argmax(-1).tolist()
+    shares = np.exp(logits - logits.max(-1, keepdims=True)).sum(-1, dtype=np.float64)
+    np.testing.assert_allclose(logprobs, -np.log(shares), rtol=1e-5)
 
 
 def test_several_sequences_in_one_run(device: Device) -> None:

@@ -28,10 +28,15 @@ class NoDevice(UsageError):
 
 
 class Buffer(NamedTuple):
-    """Memory of a device."""
+    """Memory of a device, `nbytes` bytes from byte `offset` of a piece on."""
 
     handle: Any
     nbytes: int
+    offset: int = 0
+
+    def part(self, offset: int, nbytes: int) -> Buffer:
+        """`nbytes` bytes from byte `offset` on, a multiple of 256."""
+        return Buffer(self.handle, nbytes, self.offset + offset)
 
 
 class Kernel(NamedTuple):
@@ -46,6 +51,12 @@ class Bound(NamedTuple):
 
     kernel: Kernel
     group: Any
+
+
+class Commands(NamedTuple):
+    """Steps that are encoded."""
+
+    handle: Any
 
 
 Groups = tuple[int, int, int]
@@ -193,14 +204,15 @@ class Device:
             data = np.concatenate([data, np.zeros(4 - rest, np.uint8)])
         if len(data):
             with self._explained():
-                self._device.queue.write_buffer(buffer.handle, at, data)
+                self._device.queue.write_buffer(buffer.handle, buffer.offset + at, data)
 
     def read(self, buffer: Buffer, nbytes: int, at: int = 0) -> Array:
         """uint8 (nbytes,) from byte `at` on, when all that was submitted is done."""
         if not nbytes:
             return np.empty(0, np.uint8)
+        begin = buffer.offset + at
         with self._explained():
-            data = self._device.queue.read_buffer(buffer.handle, at, -(-nbytes // 4) * 4)
+            data = self._device.queue.read_buffer(buffer.handle, begin, -(-nbytes // 4) * 4)
         self._staged = 0
         return np.frombuffer(data, np.uint8)[:nbytes]
 
@@ -230,15 +242,15 @@ class Device:
     def bind(self, kernel: Kernel, buffers: Mapping[int, Buffer]) -> Bound:
         """A kernel to be run with `buffers` at its bindings."""
         entries = [
-            {"binding": i, "resource": {"buffer": b.handle, "offset": 0, "size": b.nbytes}}
+            {"binding": i, "resource": {"buffer": b.handle, "offset": b.offset, "size": b.nbytes}}
             for i, b in buffers.items()
         ]
         with self._explained():
             group = self._device.create_bind_group(layout=kernel.layout, entries=entries)
         return Bound(kernel, group)
 
-    def submit(self, steps: Sequence[tuple[Bound, Groups]]) -> None:
-        """Run the steps one after another, each in so many workgroups: one command buffer."""
+    def encode(self, steps: Sequence[tuple[Bound, Groups]]) -> Commands:
+        """The steps one after another, each in so many workgroups, to be submitted once."""
         with self._explained():
             encoder = self._device.create_command_encoder()
             work = encoder.begin_compute_pass()
@@ -250,7 +262,12 @@ class Device:
                 work.set_bind_group(0, bound.group)
                 work.dispatch_workgroups(*groups)
             work.end()
-            self._device.queue.submit([encoder.finish()])
+            return Commands(encoder.finish())
+
+    def submit(self, commands: Commands) -> None:
+        """Run what was encoded, after all that was written and submitted before."""
+        with self._explained():
+            self._device.queue.submit([commands.handle])
 
 
 def grid(n: int, deep: int = 1) -> Groups:

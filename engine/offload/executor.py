@@ -194,6 +194,18 @@ class OffloadExecutor:
                     self._run(some)
         return kept
 
+    def best(self, state: State, token: int, position: int) -> tuple[int, float] | None:
+        """See `Chooser.best`."""
+        if self.hooks:
+            return None
+        [part] = prepared(self, [Part(state, np.array([token]), position)])
+        assert isinstance(state, OffloadState)
+        with state.running(position, 1):
+            given = self.near.run(state.near, part.tokens, position, "hidden")
+            rows = [Rows(position, 1, 1, state.page_ids)]
+            tokens, logprobs = self.layers.best(given, rows, state.held, True)
+        return None if logprobs[0] > 0 else (int(tokens[0]), float(logprobs[0]))
+
     def _kept(self, part: Part) -> Array:
         """Room for the outputs of a part."""
         n, hidden = len(part.tokens), part.outputs == "hidden"

@@ -9,7 +9,7 @@ import numpy as np
 
 from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS
 from vatra.engine.offload.device import Device
-from vatra.engine.offload.lowering import ENDLESS, SPAN, TABLE_ROOM, Lowering, Sizes
+from vatra.engine.offload.lowering import ENDLESS, SPAN, TABLE_ROOM, TILE, Lowering, Sizes
 from vatra.engine.offload.pages import DevicePages
 from vatra.engine.offload.program import Program
 from vatra.engine.offload.split import Split
@@ -47,6 +47,15 @@ class Layers(Protocol):
         """The same up to `Plan.hidden` alone, (n, n_embd)."""
         ...
 
+    def best(
+        self, given: Array, rows: Sequence[Rows], pages: Pages, few: bool
+    ) -> tuple[Array, Array]:
+        """uint32 (n_outputs,): the tokens with the highest logits; float32: their logprobs.
+
+        A logprob is 1 where a logit is not finite.
+        """
+        ...
+
 
 class DeviceLayers:
     """The layers of `split` on a device: see `Layers`."""
@@ -57,7 +66,7 @@ class DeviceLayers:
         self.caches = [op.cache for op in far if hasattr(op, "cache")]
         self.weights = Weights(device)
         self._low = Lowering(self.weights, split.plan, far, split.given, int8)
-        self._program = Program(self._low)
+        self.program = Program(self._low)
 
     def new_pages(self, near: Sequence[Shape], n_pages: int) -> DevicePages:
         """See `Layers.new_pages`."""
@@ -74,10 +83,13 @@ class DeviceLayers:
         n = self._submit(given, whole, pages, few, True)
         return self._read(self.split.plan.hidden, n)
 
-    def best(self, given: Array, rows: Sequence[Rows], pages: DevicePages, few: bool) -> Array:
-        """uint32 (n_outputs,): the tokens with the highest logits, which stay where they are."""
+    def best(
+        self, given: Array, rows: Sequence[Rows], pages: DevicePages, few: bool
+    ) -> tuple[Array, Array]:
+        """The tokens with the highest logits, which stay where they are: see `Layers.best`."""
         n = self._submit(given, rows, pages, few, False, greedy=True)
-        return self.device.read(self._low.best, 4 * n).view(np.uint32)
+        found = self.device.read(self._low.best, 8 * n).reshape(n, 8)
+        return found[:, :4].copy().view(np.uint32)[:, 0], found[:, 4:].copy().view(np.float32)[:, 0]
 
     def _submit(
         self,
@@ -96,11 +108,20 @@ class DeviceLayers:
         assert len(tables) <= TABLE_ROOM
         counts = [row.n for row in rows]
         firsts = np.cumsum([0, *(len(row.pages) for row in rows[:-1])])
-        tokens = np.stack([positions, np.repeat(firsts, counts)], 1).astype(np.uint32)
         ends = np.cumsum(counts)
+        # no tile has tokens of two sequences
+        tile = 1 if few else TILE
+        tiles = [
+            (at, min(tile, end - at))
+            for end, count in zip(ends.tolist(), counts, strict=True)
+            for at in range(end - count, end, tile)
+        ]
+        tokens = np.zeros((n, 4), np.uint32)
+        tokens[:, 0], tokens[:, 1] = positions, np.repeat(firsts, counts)
+        tokens[: len(tiles), 2:] = tiles
         picked = [np.arange(e - r.n_outputs, e) for e, r in zip(ends, rows, strict=True)]
         n_splits = -(-int(positions.max() + 1) // (SPAN if few else ENDLESS))
-        device.write(low.run, np.array([n, n_outputs, n_splits, 0], np.uint32))
+        device.write(low.run, np.array([n, n_outputs, n_splits, few], np.uint32))
         device.write(low.buffers[low.given], np.ascontiguousarray(given, np.float32))
         device.write(low.tokens, tokens)
         device.write(low.tables, tables)
@@ -110,7 +131,7 @@ class DeviceLayers:
             turned = positions[:, None] * rope.frequencies
             both = np.concatenate([np.cos(turned), np.sin(turned)], 1) * rope.magnitude
             device.write(buffer, both.astype(np.float32))
-        self._program.submit(Sizes(n, n_outputs, n_splits), few, pages, hidden, greedy)
+        self.program.submit(Sizes(n, n_outputs, n_splits, len(tiles), few), pages, hidden, greedy)
         return n_outputs
 
     def _read(self, tensor: Tensor, n: int) -> Array:

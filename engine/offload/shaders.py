@@ -25,30 +25,39 @@ CODED = (
     "iq4_xs", "mxfp4",
 )  # fmt: skip
 FORMATS = FLOATS + CODED  # of weights that products are made of
-_PRODUCTS = ("matvec", "matvec_int8", "matmul")
-_TOGETHER = ("matvec", "matvec_int8", "norm", "attend", "argmax")  # lanes meet
+_TOGETHER = ("matvec", "norm", "attend", "peaks", "argmax")  # lanes meet
 
 
 def source(name: str, constants: Mapping[str, Constant], *, subgroups: bool) -> str:
     """All of kernel `name`. Lower-case constants choose files, the others are written as they are.
 
-    `format` is of the weights, `bias` whether one is added, `value` of the files in `maps` and
-    `activation` of those in `activations`.
+    `format` is of the weights, `int8` whether they are multiplied with rounded values, `rounded`
+    whether results are left rounded as well, `value` of the files in `maps` and `activation` of
+    those in `activations`.
     """
     parts = ["run"]
     if name in _TOGETHER:
         parts.append("lanes_subgroup" if subgroups else "lanes_shared")
-    if name in _PRODUCTS:
+    if "rounded" in constants:
+        parts.append("rounded" if constants["rounded"] else "exact")
+    if "activation" in constants:
+        parts.append(f"activations/{constants['activation']}")
+    if "format" in constants:
         format = str(constants["format"])
-        parts += ["weights", *(f"formats/{shared}" for shared in _SHARED.get(format, ()))]
-        parts += [f"formats/{format}", "coded" if format in CODED else "floats"]
-        parts.append("bias" if constants["bias"] else "no_bias")
-    if name in ("append", "attend"):
+        parts += ["product", "weights"]
+        parts += [f"formats/{part}" for part in (*_SHARED.get(format, ()), format)]
+        if constants.get("int8"):
+            parts.append("given_int8")
+        else:
+            parts += ["given", "coded" if format in CODED else "floats"]
+    if "PAGE" in constants:
         parts.append("paged")
-    if name == "map":
-        if "activation" in constants:
-            parts.append(f"activations/{constants['activation']}")
+    if "value" in constants:
         parts.append(f"maps/{constants['value']}")
+    if "SINKS" in constants:
+        parts.append("merged")
+    if name == "attend":
+        parts.append("one_token" if constants["one"] else "four_tokens")
     lines = [
         f"const {key} = {_literal(value)};" for key, value in constants.items() if key.isupper()
     ]

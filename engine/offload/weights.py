@@ -5,7 +5,7 @@ The blocks of a file begin at any byte, where a device reads words and vectors o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,23 +65,33 @@ def planes(weight: QTensor, first: int, rows: int) -> Planes:
     return Planes(first, rows, np.concatenate(found), constants)
 
 
+def stacked(weights: Sequence[QTensor]) -> QTensor:
+    """Matrices of one format and width as one; the bytes of several are copied."""
+    if len(weights) == 1:
+        return weights[0]
+    data = np.concatenate([weight.data for weight in weights])
+    name = " and ".join(weight.name for weight in weights)
+    return QTensor(name, weights[0].format, (len(data), weights[0].width), data)
+
+
 class Weights:
     """Matrices on a device, each once."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self._placed: dict[QTensor, list[tuple[dict[str, Constant], int, Buffer]]] = {}
+        self._placed: dict[tuple[QTensor, ...], list[tuple[dict[str, Constant], int, Buffer]]] = {}
         self._values: dict[bytes, Buffer] = {}
 
-    def matrix(self, weight: QTensor) -> list[tuple[dict[str, Constant], int, Buffer]]:
-        """The slices of `weight`: constants of their kernels, rows and bytes."""
-        if weight not in self._placed:
-            self._placed[weight] = [
+    def matrix(self, *weights: QTensor) -> list[tuple[dict[str, Constant], int, Buffer]]:
+        """The slices of `weights` as one matrix: constants of their kernels, rows and bytes."""
+        if weights not in self._placed:
+            self._placed[weights] = [
                 (piece.constants, piece.rows, self.device.upload(piece.data))
-                for piece in slices(weight, self.device.most_binding)
+                for piece in slices(stacked(weights), self.device.most_binding)
             ]
-            weight.release()
-        return self._placed[weight]
+            for weight in weights:
+                weight.release()
+        return self._placed[weights]
 
     def vector(self, values: Array) -> Buffer:
         """float32 values."""
@@ -94,5 +104,9 @@ class Weights:
     @property
     def nbytes(self) -> int:
         """Memory of the device that they take."""
-        found = [buffer for pieces in self._placed.values() for _, _, buffer in pieces]
-        return sum(b.nbytes for b in (*found, *self._values.values()))
+        return self.matrix_bytes + sum(buffer.nbytes for buffer in self._values.values())
+
+    @property
+    def matrix_bytes(self) -> int:
+        """That of the matrices alone."""
+        return sum(buffer.nbytes for pieces in self._placed.values() for _, _, buffer in pieces)

@@ -1,4 +1,10 @@
 // Floats of a format that has `codes`.
+alias Unit = Codes;
+
+fn unit_of(row: u32, unit: u32) -> Unit {
+  return codes(row, unit);
+}
+
 fn weights(row: u32, unit: u32) -> Weights {
   let c = codes(row, unit);
   let ones = mat4x4<f32>(vec4(1f), vec4(1f), vec4(1f), vec4(1f));
@@ -8,9 +14,7 @@ fn weights(row: u32, unit: u32) -> Weights {
   );
 }
 
-// The weights' products with 32 values, whose halves sum up to `sums`.
-fn dot_unit(row: u32, unit: u32, low: mat4x4<f32>, high: mat4x4<f32>, sums: vec2<f32>) -> f32 {
-  let c = codes(row, unit);
-  let products = vec2(dot16(floats_of(c.low), low), dot16(floats_of(c.high), high));
-  return dot(c.scale, products) + dot(c.offset, sums);
+fn dot_unit(c: Unit, x: Given, sum: f32) -> f32 {
+  let low = fma(c.scale.x, dot16(floats_of(c.low), x.low), fma(c.offset.x, x.sums.x, sum));
+  return fma(c.scale.y, dot16(floats_of(c.high), x.high), fma(c.offset.y, x.sums.y, low));
 }

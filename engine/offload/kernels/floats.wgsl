@@ -1,5 +1,10 @@
 // Products of a format whose `weights` are floats.
-fn dot_unit(row: u32, unit: u32, low: mat4x4<f32>, high: mat4x4<f32>, sums: vec2<f32>) -> f32 {
-  let w = weights(row, unit);
-  return dot16(w.low, low) + dot16(w.high, high);
+alias Unit = Weights;
+
+fn unit_of(row: u32, unit: u32) -> Unit {
+  return weights(row, unit);
+}
+
+fn dot_unit(w: Unit, x: Given, sum: f32) -> f32 {
+  return sum + (dot16(w.low, x.low) + dot16(w.high, x.high));
 }

@@ -18,15 +18,15 @@ fn sum_of_lanes(mine: vec4<f32>, lane: Lane) -> vec4<f32> {
   return scratch[0];
 }
 
-fn max_of_lanes(mine: f32, lane: Lane) -> f32 {
+fn max_of_lanes(mine: vec4<f32>, lane: Lane) -> vec4<f32> {
   workgroupBarrier();
-  scratch[lane.index].x = mine;
+  scratch[lane.index] = mine;
   workgroupBarrier();
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     if (lane.index < half) {
-      scratch[lane.index].x = max(scratch[lane.index].x, scratch[lane.index + half].x);
+      scratch[lane.index] = max(scratch[lane.index], scratch[lane.index + half]);
     }
     workgroupBarrier();
   }
-  return scratch[0].x;
+  return scratch[0];
 }

@@ -25,19 +25,19 @@ fn sum_of_lanes(mine: vec4<f32>, lane: Lane) -> vec4<f32> {
   return total;
 }
 
-fn max_of_lanes(mine: f32, lane: Lane) -> f32 {
+fn max_of_lanes(mine: vec4<f32>, lane: Lane) -> vec4<f32> {
   var most = subgroupMax(mine);
   if (lane.n_subgroups == 1u) {
     return most;
   }
   workgroupBarrier();
   if (lane.within == 0u) {
-    scratch[lane.subgroup].x = most;
+    scratch[lane.subgroup] = most;
   }
   workgroupBarrier();
-  most = scratch[0].x;
+  most = scratch[0];
   for (var i = 1u; i < lane.n_subgroups; i++) {
-    most = max(most, scratch[i].x);
+    most = max(most, scratch[i]);
   }
   return most;
 }

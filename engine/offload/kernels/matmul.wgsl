@@ -1,20 +1,17 @@
-// y[t, FIRST + row] = weights[row] . x[t]: a tile of 32 rows and 32 tokens to a workgroup of 64,
-// 32 weights of each at a time. An invocation has 4 rows and 4 tokens, 8 apart.
-@group(0) @binding(3) var<storage, read> x: array<mat4x4<f32>>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-
+// weights[row] . x[t]: a tile of 32 rows and 32 tokens to a workgroup of 64, 32 weights of each at a
+// time. An invocation has 4 rows and 4 tokens, 8 apart.
 const STRIDE: u32 = 9u;  // vectors from row to row: one more than there are, for other banks
 var<workgroup> left: array<vec4<f32>, 32u * STRIDE>;
 var<workgroup> right: array<vec4<f32>, 32u * STRIDE>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let first_row = 32u * linear(vec3(group.xy, 0u));
+  let tile = linear(vec3(group.xy, 0u));
   let first_token = 32u * group.z;
   let i = lane & 7u;
   let j = lane / 8u;
   let mine = lane & 31u;
-  let row = min(first_row + mine, ROWS - 1u);
+  let row = row_of(tile, mine, 32u);
   let token = min(first_token + mine, n_rows() - 1u);
   var sums = mat4x4<f32>();
   for (var unit = 0u; unit < UNITS; unit++) {
@@ -48,10 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var s = 0u; s < 4u; s++) {
     let t = first_token + j + 8u * s;
     for (var r = 0u; r < 4u; r++) {
-      let at = first_row + i + 8u * r;
-      if (t < n_rows() && at < ROWS) {
-        y[t * WIDTH + FIRST + at] = biased(FIRST + at, sums[s][r]);
-      }
+      store(t, tile, i + 8u * r, 32u, sums[s][r], sums[s][r ^ 2u]);
     }
   }
 }

@@ -1,29 +1,32 @@
-// y[t, FIRST + row] = weights[row] . x[t], four rows and one token to a workgroup.
-@group(0) @binding(3) var<storage, read> x: array<mat4x4<f32>>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-
+// weights[row] . x[t], four rows and TOKENS tokens to a workgroup, which reads those rows once. What
+// a token gets is the same whatever TOKENS is.
 @compute @workgroup_size(LANES)
 fn main(lane: Lane) {
-  let row = 4u * linear(vec3(lane.group.xy, 0u));
-  let t = lane.group.z;
-  var sums = vec4<f32>();
+  let group = linear(vec3(lane.group.xy, 0u));
+  let first = TOKENS * lane.group.z;
+  let rows = vec4(
+    row_of(group, 0u, 4u), row_of(group, 1u, 4u), row_of(group, 2u, 4u), row_of(group, 3u, 4u)
+  );
+  var sums: array<vec4<f32>, TOKENS>;
   for (var unit = lane.index; unit < UNITS; unit += LANES) {
-    let low = x[2u * (t * UNITS + unit)];
-    let high = x[2u * (t * UNITS + unit) + 1u];
-    let both = vec2(
-      dot(low[0] + low[1] + low[2] + low[3], vec4(1f)),
-      dot(high[0] + high[1] + high[2] + high[3], vec4(1f)),
-    );
-    sums += vec4(
-      dot_unit(min(row, ROWS - 1u), unit, low, high, both),
-      dot_unit(min(row + 1u, ROWS - 1u), unit, low, high, both),
-      dot_unit(min(row + 2u, ROWS - 1u), unit, low, high, both),
-      dot_unit(min(row + 3u, ROWS - 1u), unit, low, high, both),
-    );
+    let a = unit_of(rows.x, unit);
+    let b = unit_of(rows.y, unit);
+    let c = unit_of(rows.z, unit);
+    let d = unit_of(rows.w, unit);
+    for (var i = 0u; i < TOKENS; i++) {
+      let values = given(min(first + i, n_rows() - 1u), unit);
+      let sum = sums[i];
+      sums[i] = vec4(
+        dot_unit(a, values, sum.x), dot_unit(b, values, sum.y),
+        dot_unit(c, values, sum.z), dot_unit(d, values, sum.w),
+      );
+    }
   }
-  sums = sum_of_lanes(sums, lane);
-  if (lane.index < 4u && row + lane.index < ROWS) {
-    let at = FIRST + row + lane.index;
-    y[t * WIDTH + at] = biased(at, sums[lane.index]);
+  for (var i = 0u; i < TOKENS; i++) {
+    let total = sum_of_lanes(sums[i], lane);
+    let slot = lane.index & 3u;
+    if (lane.index < 4u) {
+      store(first + i, group, slot, 4u, total[slot], total[slot ^ 2u]);
+    }
   }
 }

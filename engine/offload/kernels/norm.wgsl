@@ -5,6 +5,10 @@
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
+fn result(i: u32) -> f32 {
+  return y[i];
+}
+
 @compute @workgroup_size(LANES)
 fn main(lane: Lane) {
   let first = linear(lane.group) * LAST;
@@ -27,4 +31,5 @@ fn main(lane: Lane) {
     let w = (first + i) % PERIOD;
     y[first + i] = (x[first + i] - mean) * scale * weight[w] + bias[w];
   }
+  round_results(first, LAST, lane.index);
 }

@@ -3,7 +3,7 @@ struct Run {
   n: u32,  // tokens
   n_outputs: u32,  // tokens whose logits are wanted
   n_splits: u32,  // pieces of SPAN positions that attention is cut into
-  unused: u32,
+  few: u32,  // 1 if products are done vector by vector
 }
 @group(0) @binding(0) var<uniform> run: Run;
 
