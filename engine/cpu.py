@@ -10,9 +10,8 @@ import weakref
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,23 +19,33 @@ from vatra.choices import Choice
 from vatra.engine import jit
 from vatra.engine.arena import Place
 from vatra.engine.cpu_features import processor
-from vatra.engine.executor import Hook, KVType, Outdated, Outputs, Part, State, prepared
+from vatra.engine.cpu_state import CpuState
+from vatra.engine.executor import (
+    Hook,
+    KVType,
+    Outdated,
+    Outputs,
+    Part,
+    State,
+    cut,
+    prepared,
+    room_for,
+)
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import OP_BARRIER, OP_WORDS
 from vatra.engine.lowering import LOWER, Lowering
 from vatra.engine.lowering.products import FLOAT_TILE
 from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS, Runs, Step, barriers, steps_of
-from vatra.engine.pages import Pages, Shape, zeros
-from vatra.engine.table import Kind, Table, sides_of
+from vatra.engine.pages import Pages, zeros
+from vatra.engine.table import Kind, Table
 from vatra.engine.threads import Pool, op_row, thread_count
 from vatra.engine.timings import Timings, cycles_per_s
+from vatra.engine.walk import Piece, Room, Walk
 from vatra.engine.weights import Memory, by_amx, place, placed_bytes, way
 from vatra.models.plan import (
-    Attention,
     Embed,
     ExpertLinear,
     HeadLinear,
-    KVCache,
     Linear,
     Plan,
     Tensor,
@@ -46,126 +55,6 @@ from vatra.quant.tensor import QTensor
 
 Array = np.ndarray
 BITS = 64  # of a run that others may come between
-_FLOATS: dict[KVType, type[np.generic]] = {"f16": np.float16, "f32": np.float32}
-
-
-@dataclass(eq=False)
-class CpuState(State):
-    """Keys and values in the order that the `attention` kernel reads; zeros where nothing is.
-
-    `addresses` are int64, in the order of `sides_of`.
-    """
-
-    LAYOUT: ClassVar[str] = "cpu 2"
-
-    partials: Array = field(init=False, repr=False)  # what `attend` needs for this context
-    addresses: Array = field(init=False, repr=False)
-
-    def __post_init__(self, shared: Sequence[int]) -> None:
-        super().__post_init__(shared)
-        plan = self.executor.plan
-        sizes = [
-            layout.attention_partials(
-                op.q.shape[0], op.cache.n_head_kv, op.cache.value_dim, self.n_ctx
-            )
-            for op in plan.ops
-            if isinstance(op, Attention)
-        ]
-        self.partials = zeros((max(sizes, default=0),), np.uint8)
-        sides: dict[str, list[Array]] = {
-            "keys": self.keys,
-            "values": self.values,
-            "pages": [table.ids for table in self.tables],
-            "memories": self.memories,
-            "partials": [self.partials],
-        }
-        found = [sides[side][i].ctypes.data for side, i in sides_of(plan)]
-        self.addresses = np.array(found, np.int64)
-
-    @staticmethod
-    def page_shape(cache: KVCache, kv: KVType) -> Shape:
-        """See `State.page_shape`; groups of 16 positions, see `kv_cache`."""
-        heads, groups = cache.n_head_kv, layout.PAGE // layout.ROWS
-        if kv not in _FLOATS:
-            both = layout.kv_bytes(kv, cache.key_dim, cache.own_value_dim)
-            return Shape((heads, groups, both[0]), (heads, groups, both[1]), np.uint8)
-        blocks = layout.padded_values(cache.own_value_dim) // layout.PART
-        values = heads, groups, blocks, layout.ROWS, layout.PART
-        return Shape((heads, groups, cache.key_dim, layout.ROWS), values, _FLOATS[kv])
-
-    @staticmethod
-    def capacity(cache: KVCache, n_ctx: int) -> int:
-        """See `State.capacity`: those that the kernels read."""
-        return layout.kv_capacity(n_ctx, cache.window)
-
-
-class Piece(NamedTuple):
-    """The tokens of a part that one walk evaluates."""
-
-    part: Part
-    kept: Array  # (n_outputs, width): where its outputs go
-    start: int  # the first of the part's tokens
-    n: int
-
-    @property
-    def state(self) -> CpuState:
-        """The part's."""
-        assert isinstance(self.part.state, CpuState)  # since this executor made it
-        return self.part.state
-
-    @property
-    def position(self) -> int:
-        """Of its first token."""
-        return self.part.position + self.start
-
-
-@dataclass(frozen=True, eq=False)
-class Walk:
-    """Pieces of several sequences that the threads evaluate together."""
-
-    room: Room
-    kind: Kind
-    pieces: list[Piece]
-    table: Table
-    positions: Array  # int64 (n,) of the tokens
-
-    @property
-    def n(self) -> int:
-        """Tokens."""
-        return len(self.positions)
-
-    @property
-    def n_outputs(self) -> int:
-        """Tokens whose outputs are wanted."""
-        return sum(len(piece.kept) for piece in self.pieces)
-
-    @property
-    def output_positions(self) -> Array:
-        """int64 (n_outputs,): theirs."""
-        ends = [(piece.position + piece.n, len(piece.kept)) for piece in self.pieces]
-        return np.concatenate([np.arange(end - kept, end) for end, kept in ends])
-
-
-@dataclass(frozen=True, eq=False)
-class Room:
-    """An arena for walks of so many tokens as `low` lays it out for."""
-
-    low: Lowering
-    arena: Array
-    tables: dict[tuple[Kind, int], Table] = field(default_factory=dict)
-
-    def view(self, place: Place, rows: int, width: int) -> Array:
-        """float32 (rows, width) at a place."""
-        n_bytes = 4 * rows * width
-        return self.arena[place.start :][:n_bytes].view(np.float32).reshape(rows, width)
-
-    def values(self, tensor: Tensor, rows: int) -> Array:
-        """(rows, *shape): a tensor, between its op and its last use."""
-        found = self.view(self.low.made_at[tensor], rows, tensor.width)
-        return found.view(np.int32 if tensor.ids else np.float32).reshape(rows, *tensor.shape)
-
-    def address(self, place: Place) -> int:
-        return int(self.arena.ctypes.data) + place.start
 
 
 class CpuExecutor:
@@ -272,32 +161,18 @@ class CpuExecutor:
                 running.enter_context(part.state.running(part.position, len(part.tokens)))
             if not self.plan.causal:  # all tokens of a text in one walk
                 self._make_room(max((len(part.tokens) for part in parts), default=0))
-            kept = [self._kept(part) for part in parts]
+            kept = [room_for(self.plan, part) for part in parts]
             pieces = [self._pieces(*both) for both in zip(parts, kept, strict=True)]
             for together in zip_longest(*pieces):
                 for kind, some in self._walks([piece for piece in together if piece]):
                     self._walk(kind, some)
         return kept
 
-    def _kept(self, part: Part) -> Array:
-        """Room for the outputs of a part."""
-        n, tensor = len(part.tokens), self.plan.logits
-        if part.outputs == "hidden":
-            tensor = self.plan.hidden
-        n = n if part.outputs in ("all", "hidden") else int(part.outputs == "last" and n > 0)
-        return np.empty((n, tensor.width), np.float32)
-
     def _pieces(self, part: Part, kept: Array) -> list[Piece]:
         """`part` cut into what single walks can take."""
-        n, every = len(part.tokens), part.outputs in ("all", "hidden")
         most = MAX_OUTPUTS if part.outputs == "all" else MAX_TOKENS
-        most = most if self.plan.causal else max(n, 1)
-        pieces = []
-        for start in range(0, n, most):
-            end = min(start + most, n)
-            rows = kept[start:end] if every else kept[: None if end == n else 0]
-            pieces.append(Piece(part, rows, start, end - start))
-        return pieces
+        most = most if self.plan.causal else max(len(part.tokens), 1)
+        return [Piece(part, rows, i, end - i) for i, end, rows in cut(part, kept, most)]
 
     def _walks(self, pieces: list[Piece]) -> Iterator[tuple[Kind, list[Piece]]]:
         """`pieces`, each of another state, in as few walks as have room for them."""
@@ -345,7 +220,7 @@ class CpuExecutor:
         """See `Executor.begin`: the table is walked a few rows at a time, in a room of its own."""
         with self.pool.lock:
             [part] = prepared(self, [part])
-            piece = Piece(part, self._kept(part), 0, len(part.tokens))
+            piece = Piece(part, room_for(self.plan, part), 0, len(part.tokens))
             return self._in_bits(piece, self.edition)
 
     def _in_bits(self, piece: Piece, edition: tuple[object, ...]) -> Iterator[Array | None]:

@@ -455,6 +455,21 @@ def prepared(executor: Executor, parts: Sequence[Part]) -> list[Part]:
     return found
 
 
+def room_for(plan: Plan, part: Part) -> Array:
+    """float32 (n_outputs, width), not filled: for what `Executor.run` returns of a part."""
+    n, width = len(part.tokens), (plan.hidden if part.outputs == "hidden" else plan.logits).width
+    n = n if part.outputs in ("all", "hidden") else int(part.outputs == "last" and n > 0)
+    return np.empty((n, width), np.float32)
+
+
+def cut(part: Part, kept: Array, most: int) -> Iterator[tuple[int, int, Array]]:
+    """First and end of up to `most` of a part's tokens each, and where in `kept` outputs go."""
+    n, every = len(part.tokens), part.outputs in ("all", "hidden")
+    for start in range(0, n, most):
+        end = min(start + most, n)
+        yield start, end, kept[start:end] if every else kept[: None if end == n else 0]
+
+
 def checked(
     executor: Executor, state: State, tokens: Array, position: int, outputs: Outputs
 ) -> Array:

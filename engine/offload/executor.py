@@ -18,7 +18,9 @@ from vatra.engine.executor import (
     Outputs,
     Part,
     State,
+    cut,
     prepared,
+    room_for,
 )
 from vatra.engine.kernels.layout import PAGE
 from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS
@@ -187,7 +189,7 @@ class OffloadExecutor:
                     if isinstance(state, OffloadState)
                 ]
             )
-            kept = [self._kept(part) for part in parts]
+            kept = [room_for(self.plan, part) for part in parts]
             pieces = [self._pieces(*each) for each in zip(parts, given, kept, strict=True)]
             for together in zip_longest(*pieces):
                 for some in _runs([piece for piece in together if piece is not None]):
@@ -206,24 +208,13 @@ class OffloadExecutor:
             tokens, logprobs = self.layers.best(given, rows, state.held, True)
         return None if logprobs[0] > 0 else (int(tokens[0]), float(logprobs[0]))
 
-    def _kept(self, part: Part) -> Array:
-        """Room for the outputs of a part."""
-        n, hidden = len(part.tokens), part.outputs == "hidden"
-        tensor = self.plan.hidden if hidden else self.plan.logits
-        n = n if part.outputs in ("all", "hidden") else int(part.outputs == "last" and n > 0)
-        return np.empty((n, tensor.width), np.float32)
-
     def _pieces(self, part: Part, given: Array, kept: Array) -> list[_Piece]:
         """`part` cut into what single runs can take."""
-        n, every = len(given), part.outputs in ("all", "hidden")
         most = MAX_OUTPUTS if part.outputs == "all" else MAX_TOKENS
-        pieces = []
-        for start in range(0, n, most):
-            end = min(start + most, n)
-            rows = kept[start:end] if every else kept[: None if end == n else 0]
-            few = (min(part.piece, MAX_TOKENS) or end - start) <= FEW
-            pieces.append(_Piece(part, given[start:end], rows, start, few))
-        return pieces
+        return [
+            _Piece(part, given[i:end], rows, i, (min(part.piece, MAX_TOKENS) or end - i) <= FEW)
+            for i, end, rows in cut(part, kept, most)
+        ]
 
     def _run(self, pieces: list[_Piece]) -> None:
         """Evaluate `pieces` together and keep their outputs."""
