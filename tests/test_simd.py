@@ -12,6 +12,7 @@ import itertools
 import mmap
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import int32, njit
 from numba.core import config
 
 from vatra.engine import simd
@@ -60,6 +61,7 @@ from vatra.engine.simd import (
     gather_pairs,
     halves_to_f32s,
     highest,
+    in_order,
     keep_below,
     lanes,
     load_acquire,
@@ -827,6 +829,25 @@ def test_parts_of_vectors_end_at_a_forbidden_page() -> None:
         assert survives(lambda n=n: write(at(out), n, end)), n  # type: ignore[misc]
     assert survives(lambda: ask(end))
     assert not survives(lambda: full(end - 60, at(out)))  # the page does forbid
+
+
+def test_the_compiler_moves_nothing_across_a_fence() -> None:
+    """A store is repeated, as it would not be without; and that is all there is more."""
+
+    def apart(x: int) -> None:
+        store_i32(x, int32(1))
+        in_order()
+        store_i32(x, int32(1))
+
+    def together(x: int) -> None:
+        store_i32(x, int32(1))
+        store_i32(x, int32(1))
+
+    def length(function: Any) -> int:
+        [text] = compiled(function).inspect_asm().values()  # type: ignore[attr-defined]
+        return len(re.findall(r"^\t[a-z]", text, re.MULTILINE))
+
+    assert length(apart) == length(together) + 1
 
 
 # ---- tables -------------------------------------------------------------------------------------
