@@ -638,8 +638,8 @@ def test_many_requests_leave_nothing_behind(served: Served) -> None:
         resident = int(status.partition("VmRSS:")[2].split()[0])
         return resident, len(os.listdir(f"/proc/{pid}/fd"))
 
-    pids = pid_of(served.workers), os.getpid()
     served.run(some(40))
+    pids = pid_of(served.workers), os.getpid()
     before = [used(pid) for pid in pids]
     served.run(some(200))
     after = [used(pid) for pid in pids]
