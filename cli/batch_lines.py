@@ -81,7 +81,7 @@ def _line(text: bytes, number: int) -> Line:
 def _body(given: Mapping[str, Any]) -> dict[str, Any]:
     """The request in a line of OpenAI's."""
     body, url = given.get("body"), given.get("url")
-    if given.get("method", "POST") != "POST" or url not in REQUESTS:
+    if given.get("method", "POST") != "POST" or str(url) not in REQUESTS:
         raise UsageError(
             f"method and url: wanted POST and {' or '.join(REQUESTS)}, got {url!r:.60}"
         )

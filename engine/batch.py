@@ -247,7 +247,7 @@ class Batch:
     def _drop_cancelled(self) -> None:
         with self._changed:
             gone, self._cancelled = self._cancelled, []
-            waiting = [request for request in gone if request in self._waiting]
+            waiting = [request for request in self._waiting if request in gone]  # each once
             for request in waiting:
                 self._waiting.remove(request)
         for request in waiting:

@@ -20,6 +20,7 @@ from vatra.errors import WrongArgument, printable
 T = TypeVar("T")
 
 MOST = 2**31 - 1
+MOST_NAME = 80  # characters of one that is not known
 _UNIONS = (Union, UnionType)
 _NAMES = {str: "a text", int: "an integer", float: "a number", bool: "true or false"}
 
@@ -68,10 +69,10 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
             continue
         path = f"{where}.{name}" if where else str(name)
         if name not in known:
-            near = get_close_matches(str(name), known, 3)
+            near = get_close_matches(str(name)[:MOST_NAME], known, 3)  # long names take long
             meant = f"; did you mean {' or '.join(near)}?" if near else ""
             raise WrongArgument(
-                f"{printable(path):.80}: is not a known field{meant}", "unknown_field"
+                f"{printable(path[:MOST_NAME]):.80}: is not a known field{meant}", "unknown_field"
             )
         own, place = known[name]
         if own in given:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -231,19 +231,29 @@ def _biases(
     if s.ignore_eos and tokenizer is not None:
         total |= dict.fromkeys(tokenizer.eog_ids, -np.inf)
     pairs: Any = s.logit_bias
+    named = _named([token for token, _ in pairs if isinstance(token, str)], tokenizer)
     for token, amount in pairs:
-        for one in [token] if isinstance(token, int) else _named(token, tokenizer):
+        for one in named[token] if isinstance(token, str) else [token]:
             total[one] = total.get(one, 0.0) + amount
     return np.fromiter(total, np.int64), np.fromiter(total.values(), np.float64)
 
 
-def _named(text: str, tokenizer: Tokenizer | None) -> list[int]:
-    """The ids of the tokens that stand for exactly `text`; UsageError where there is none."""
+def _named(texts: Sequence[str], tokenizer: Tokenizer | None) -> dict[str, list[int]]:
+    """The ids of the tokens that stand for exactly each text; UsageError where there is none."""
+    if not texts:
+        return {}
     if tokenizer is None:
-        raise UsageError(f"logit_bias: {text!r:.40}: this model has no known tokenizer, use ids")
-    raw = text.encode("utf-8", "replace")
-    found = [i for i in range(tokenizer.n_vocab) if tokenizer.piece(i) == raw]
-    if not found:
-        ids = tokenizer.encode(text, bos=False)
-        raise UsageError(f"logit_bias: {text!r:.40} is not one token, but {len(ids)}: {ids[:8]}")
-    return found
+        raise UsageError(
+            f"logit_bias: {texts[0]!r:.40}: this model has no known tokenizer, use ids"
+        )
+    found: dict[bytes, list[int]] = {text.encode("utf-8", "replace"): [] for text in texts}
+    for i in range(tokenizer.n_vocab):
+        if (piece := tokenizer.piece(i)) in found:
+            found[piece].append(i)
+    for text in texts:
+        if not found[text.encode("utf-8", "replace")]:
+            ids = tokenizer.encode(text, bos=False)
+            raise UsageError(
+                f"logit_bias: {text!r:.40} is not one token, but {len(ids)}: {ids[:8]}"
+            )
+    return {text: found[text.encode("utf-8", "replace")] for text in texts}

@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any
 
 from vatra import errors
+from vatra.engine.fields import MOST_NAME
 from vatra.engine.session import ContextFull
 from vatra.errors import OutOfMemory, UsageError, VatraError
 from vatra.server.errors import Crashed
@@ -58,7 +59,7 @@ def _is_plain(value: object) -> bool:
 
 def meant(name: object, known: Any) -> str:
     """What may have been meant by a name that is not known, as the end of a message."""
-    close = get_close_matches(str(name), list(known), 1)
+    close = get_close_matches(str(name)[:MOST_NAME], list(known), 1)
     return f"; did you mean {close[0]!r}?" if close else f", wanted {', '.join(sorted(known))}"
 
 

@@ -28,7 +28,7 @@ class Host:
     The first request loads the model, once `room` says that there is room for one more; after
     `idle_s` without any it is unloaded. `changed` is called whenever another model may get room. A
     process that ends by itself is started again when somebody wants it; after the third time
-    within a minute that is refused until `load`. A file that has changed is loaded anew.
+    within a minute that is refused until `forgive`. A file that has changed is loaded anew.
     """
 
     def __init__(
@@ -78,11 +78,15 @@ class Host:
 
     async def load(self) -> None:
         """Have the process, also after too many crashes."""
-        self._refused, self.error = False, ""
-        self._crashes.clear()
+        self.forgive()
         if self.process is None:
             await self.turn()
             self.done()
+
+    def forgive(self) -> None:
+        """Forget crashes, so that whoever asks next has the process started again."""
+        self._refused, self.error = False, ""
+        self._crashes.clear()
 
     async def turn(self) -> Process:
         """Wait for a turn; whoever got it calls `done` once. Raises Busy, or why there is none."""

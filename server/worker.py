@@ -134,8 +134,6 @@ class Worker:
         from vatra.server.texts import Texts
 
         self._texts = Texts(self._loading.path)
-        with suppress(AttributeError, OSError):  # a system without priorities
-            os.nice(BEHIND_MODELS)
         files = [_file(file.path) for file in self._texts.checkpoint.files]
         return Loaded(0, "", files, ())
 
@@ -150,6 +148,8 @@ class Worker:
             elif isinstance(job, Embedding):
                 self._done(task, result=self._embed(task, job))
             else:
+                with suppress(AttributeError, OSError):  # a system without priorities
+                    os.nice(BEHIND_MODELS)  # of this thread alone where each has its own
                 self._done(task, result=self._texts.answer(job))
         except BaseException as error:
             self._failed(task, error)

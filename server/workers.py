@@ -211,7 +211,9 @@ class Workers:
 
     async def load(self, name: str) -> None:
         """Load a model, also one that has failed."""
-        await self._host(name).load()
+        host = self._host(name)
+        self._texts[name].forgive()
+        await host.load()
 
     async def unload(self, name: str) -> None:
         """Give a model's memory back, as soon as the requests that run have ended."""
@@ -249,9 +251,8 @@ class Workers:
     def _host(self, name: str) -> Host:
         host = self._hosts.get(name)
         if host is None:
-            raise UnknownModel(
-                f"there is no model {printable(str(name))!r:.100}{codec.meant(name, self._hosts)}"
-            )
+            shown = printable(str(name)[:100])
+            raise UnknownModel(f"there is no model {shown!r:.100}{codec.meant(name, self._hosts)}")
         return host
 
     async def _result(self, name: str, job: Job, events: list[Event] | None = None) -> Any:

@@ -125,6 +125,7 @@ BAD = [
     '{"prompt": "a", "tools": "b"}', '{"prompt": "a", "template_kwargs": {"messages": []}}',
     '{"prompt": "a", "filters": []}', '{"prompt": "a", "logit_bias": {"no such token": 1}}',
     '{"prompt": "' + "long " * 5000 + '"}', "[" * 100000, '{"custom_id": "x"}', '{"body": 1}',
+    '{"custom_id": "y", "url": ["a"], "body": {}}',
     '{"prompt": "\\ud800", "id": "\\ud800", "x": 1}',
     '{"prompt": "a", "logit_bias": {"' + "9" * 5000 + '": 1}}', '{"prompt": "a", "grammar": ""}',
     '{"prompt": "a", "template_kwargs": {"self": 1}}',

@@ -228,6 +228,7 @@ def test_all_operations_are_here() -> None:
     for make in OPS.values():
         parts = Parts()
         seen |= {type(op) for op in parts.finished(make(parts)).ops}
-    every = {*ops.Op.__subclasses__(), *ops.Recurrence.__subclasses__()} - {ops.Recurrence}
+    made = {*ops.Op.__subclasses__(), *ops.Recurrence.__subclasses__()} - {ops.Recurrence}
+    every = {op for op in made if op.__module__ == ops.__name__}  # executors fuse some of their own
     assert every - seen == {ops.Attention, *SPARSE}
     assert every - set(LOWER) == {ops.Embed, *SPARSE}

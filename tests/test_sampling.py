@@ -6,6 +6,7 @@ import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -433,6 +434,10 @@ def test_biases(tokenizer: Tokenizer) -> None:
     found = dict(zip(among.ids.tolist(), among.logits.tolist(), strict=True))
     assert (found[ids[-1]], found[17], found[19], 18 in found) == (2.5, 3.5, 0.0, False)
     assert Sampler(how, (), tokenizer).sample(flat) == 17
+    texts = [(text, 1.0) for text in (piece, " a", piece)]
+    with mock.patch.object(tokenizer, "piece", wraps=tokenizer.piece) as asked:
+        Sampler(Sampling(logit_bias=(*texts,)), (), tokenizer)
+    assert asked.call_count == tokenizer.n_vocab  # once for all texts
     with pytest.raises(UsageError, match="logit_bias: 'once upon' is not one token, but [2-9]"):
         Sampler(Sampling(logit_bias={"once upon": 1}), (), tokenizer)
     with pytest.raises(UsageError, match="no known tokenizer"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import Any
 
 import pytest
@@ -63,6 +64,15 @@ def test_what_is_not_as_declared(kind: Any, value: Any, message: str) -> None:
     with pytest.raises(UsageError) as error:
         read(kind, value)
     assert str(error.value).startswith(message)
+
+
+def test_names_of_any_length_are_refused_at_once() -> None:
+    """The event loop reads them: all streams of a server would wait."""
+    name, began = "\0e" * 2**21, time.thread_time()
+    with pytest.raises(UsageError, match=r"^(\\x00e){16}: is not a known field$"):
+        read(Writing, {name: 1})
+    assert codec.meant(name, {"spark": 1}) == ", wanted spark"
+    assert time.thread_time() - began < 0.2
 
 
 def test_errors() -> None:

@@ -15,8 +15,10 @@ from vatra.engine.writing import Begun, Writing
 from vatra.errors import UsageError
 from vatra.formats import gguf, tokenizer
 from vatra.server import texts, workers
+from vatra.server.host import MOST_CRASHES
 from vatra.server.jobs import Templating, Tokenising
-from vatra.server.workers import Busy, Options, Workers
+from vatra.server.worker import BEHIND_MODELS
+from vatra.server.workers import Busy, Crashed, Options, Workers
 
 TEXT = "Once upon a time <|im_end|>"
 ENDLESS = Writing("Once", sampling={"ignore_eos": True, "seed": 1})
@@ -66,6 +68,41 @@ def test_texts_wait_in_a_queue_of_their_own(spark: Path) -> None:
             assert found[0] == found[1]
 
     asyncio.run(overflow())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="priorities of threads")
+def test_all_its_jobs_stand_back(spark: Path) -> None:
+    async def priorities() -> list[int]:
+        async with Workers({"spark": str(spark)}) as served:
+            await served.tokenize("spark", TEXT)
+            pid = process_of(served._texts)
+            os.kill(pid, signal.SIGSTOP)  # so that it has both at once
+            jobs = [served.tokenize("spark", TEXT * n) for n in (20_000, 1)]
+            both = asyncio.gather(*jobs)
+            await asyncio.sleep(0.1)
+            os.kill(pid, signal.SIGCONT)
+            await both
+            threads = map(int, os.listdir(f"/proc/{pid}/task"))
+            return [os.getpriority(os.PRIO_PROCESS, thread) for thread in threads]
+
+    found = asyncio.run(priorities())
+    assert found.count(BEHIND_MODELS) == workers.TEXTS_AT_ONCE
+
+
+def test_it_is_started_again_after_a_model_is_loaded(spark: Path) -> None:
+    async def kill() -> None:
+        async with Workers({"spark": str(spark)}, Options(ctx=256)) as served:
+            for _ in range(MOST_CRASHES):
+                await served.tokenize("spark", TEXT)
+                os.kill(process_of(served._texts), signal.SIGKILL)
+                while served._texts["spark"].process is not None:
+                    await asyncio.sleep(0.01)
+            with pytest.raises(Crashed, match="third time within a minute: load it again"):
+                await served.tokenize("spark", TEXT)
+            await served.load("spark")
+            assert await served.tokenize("spark", TEXT)
+
+    asyncio.run(kill())
 
 
 def test_what_is_too_long_is_refused(spark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
