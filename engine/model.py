@@ -726,7 +726,9 @@ class Model:
         """Within the block, what each op of this model's runs costs; UsageError without kernels."""
         timed = getattr(self.executor, "timings", None)
         if timed is None:
-            raise UsageError("timings of ops: the reference backend has none, only cpu has")
+            raise UsageError(
+                "timings of ops: only the cpu backend has them, without layers on a device"
+            )
         return timed()
 
     def close(self) -> None:

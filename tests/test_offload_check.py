@@ -59,6 +59,8 @@ WRONG = [
     ("squares += v * v", "squares += v", "rms norm, 31 tokens"),
     ("total += share * ", "total += ", "rope + attention, 3 tokens"),
     ("0.044715f", "0.05f", "activation gelu, 31 tokens"),
+    ("value > most", "value < most", "argmax"),
+    ("1f, highest.w > 0f", "1f, highest.w < 1f", "argmax"),
 ]
 
 

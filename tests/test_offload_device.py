@@ -31,11 +31,16 @@ def test_which_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     real = [Adapter(name, "vulkan", False, None) for name in ("Card A", "Card B")]
     monkeypatch.setattr(module, "adapters", lambda: (*real, software))
     assert [choose(), choose("card b"), choose("LLVM")] == [*real, software]
+    assert [choose(""), choose("vulkan"), choose(str(software))] == [real[0], real[0], software]
     with pytest.raises(UsageError, match="no device 'metal' here; devices: wgpu:vulkan Card A; "):
         choose("metal")
     monkeypatch.setattr(module, "adapters", lambda: (software,))
-    with pytest.raises(UsageError, match="no graphics processor here; devices: .* llvmpipe"):
-        choose()
+    for name in (None, ""):
+        with pytest.raises(UsageError, match="no graphics processor here; devices: .* llvmpipe"):
+            choose(name)
+    for backend in ("vulkan", "wgpu"):
+        with pytest.raises(UsageError, match=f"no device '{backend}' here; devices: .* llvmpipe"):
+            choose(backend)
     monkeypatch.setattr(module, "adapters", lambda: ())
     with pytest.raises(UsageError, match="no graphics processor here; devices: none"):
         choose()
@@ -92,6 +97,24 @@ except OutOfMemory as error:
 """
 
 
+FORK = """
+import os, signal
+import devices
+from vatra.engine.offload.device import Device
+from vatra.errors import Unavailable
+device = Device(devices.adapter())
+kept = device.empty(64)
+if not (child := os.fork()):
+    signal.alarm(20)
+    try:
+        device.read(kept, 64)
+    except Unavailable as error:
+        print(error, flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1], len(device.read(kept, 64)))
+"""
+
+
 @pytest.fixture
 def software() -> Adapter:
     """A device whose memory is this process's."""
@@ -124,6 +147,31 @@ def test_memory_is_given_back(software: Adapter) -> None:
     assert resident() - before < 2**26
     with pytest.raises(Unavailable, match="was closed"):
         device.read(kept[0], 4)
+
+
+def test_memory_of_sessions_that_ended(spark: Path, software: Adapter) -> None:
+    """Also what commands refer to that were encoded for a next run, which never came."""
+    with vatra.load(spark, ctx=256, gpu_layers="all", device=software.name) as model:
+        found = []
+        for _ in range(6):
+            session = model.session(16384)
+            session.sync(range(5, 10))
+            kept = session.state.nbytes
+            del session
+            found.append(resident())
+        assert kept > 2**25
+        assert found[-1] - found[1] < kept
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_is_told() -> None:
+    """That it cannot have the device, where calls would not return."""
+    command = [sys.executable, "-c", FORK]
+    path = os.pathsep.join(["tests", "."])
+    found = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert found.stdout.endswith("cannot be used by a fork of the process that opened it\n0 64\n")
 
 
 @pytest.mark.parametrize("error", [OutOfMemory("full"), KeyboardInterrupt()])

@@ -80,6 +80,16 @@ def test_product_of_rounded_activations(device: Device, name: str) -> None:
     check(device, matrix(name, 70, 768), 1e-3, few=True, int8=True)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_stays_so(device: Device, value: float) -> None:
+    """Where activations are rounded, too: no model writes on as if nothing was wrong."""
+    x = np.ones((4, 64), np.float32)
+    x[2, 40] = value
+    for few, int8 in ((True, True), (True, False), (False, False)):
+        found = product(device, matrix("q8_0", 5, 64), x, None, few=few, int8=int8)
+        np.testing.assert_array_equal(np.isfinite(found).all(1), [True, False, True])
+
+
 @pytest.mark.parametrize("rows", [1, 3, 33])
 def test_odd_shapes(device: Device, rows: int) -> None:
     """Rows of one unit, and of an odd number of blocks, whose scales share words."""

@@ -15,8 +15,9 @@ from vatra.engine.offload.layers import DeviceLayers, Rows
 from vatra.engine.offload.lowering import objection
 from vatra.engine.offload.split import Split
 from vatra.engine.reference import ReferenceExecutor
+from vatra.models import plan as ops
 from vatra.models import verbs
-from vatra.models.plan import Plan
+from vatra.models.plan import ACTIVATIONS, Op, Plan
 
 Array = np.ndarray
 Options = Callable[[Parts], dict[str, Any]]
@@ -57,6 +58,22 @@ def test_operation(device: Device, name: str) -> None:
         rows = [Rows(begin, len(tokens), len(tokens), PAGES)]
         found = layers.run(embedded[tokens], rows, pages, len(tokens) < 9)
         np.testing.assert_allclose(found, wanted, rtol=3e-5, atol=3e-5 * np.abs(wanted).max())
+
+
+def test_nan_goes_through(device: Device) -> None:
+    """All that could take it for a number: bounded values and activations."""
+    plan = Plan("nan", 8, 64, embeds=True)
+    x = plan.tensor("x", (64,))
+    some: list[Op] = [ops.Activation(plan.tensor("y", (64,)), x, kind) for kind in ACTIVATIONS]
+    some.append(ops.Softcap(plan.tensor("y", (64,)), x, 30.0))
+    some.append(ops.Clamp(plan.tensor("y", (64,)), x, -1.0, 1.0))
+    given = np.linspace(-3, 3, 128, dtype=np.float32).reshape(2, 64)
+    given[1, 7] = np.nan
+    for op in some:
+        alone = Plan("nan", 8, 64, embeds=True, ops=[op], tensors={"x": x, "y": op.out})
+        layers = DeviceLayers(device, Split(alone, 0, x, 1, 1, ""))
+        found = layers.hidden(given, [Rows(0, 2, 2, PAGES)], layers.new_pages([], 1), True)
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(given), str(op))
 
 
 ATTENTION: dict[str, Options] = {

@@ -28,6 +28,7 @@ MANY, FEW = 31, 3  # tokens: tiles of a product, and vector by vector
 FAR = 600  # positions before those few: attention is cut into pieces
 N_PAGES = -(-(FAR + FEW) // PAGE)
 ROWS, WIDTH = 64, 512  # of weights
+N_LOGITS = 5000  # more than one workgroup has
 MOST_ALIKE = 3  # products of one vector
 PRODUCT, OTHER = 1e-5, 1e-3  # bounds, of the largest value; exp and tanh differ between devices
 
@@ -83,7 +84,8 @@ def check_ops(device: Device, part: Sequence[Op], *, int8: bool) -> list[Check]:
     kinds: dict[object, list[Op]] = {}
     for group in _groups(part):
         kinds.setdefault(tuple(dict.fromkeys(map(_kind, group))), group)
-    return [found for group in kinds.values() for found in _checks(device, group, int8)]
+    found = [check for group in kinds.values() for check in _checks(device, group, int8)]
+    return [*found, _likeliest(device)] if found else []
 
 
 def _groups(part: Sequence[Op]) -> list[list[Op]]:
@@ -145,6 +147,26 @@ def _checks(device: Device, group: Sequence[Op], int8: bool) -> Iterator[Check]:
         ended = perf_counter()
         yield Check(f"{name}, {n} tokens", wrong, bound, ended - begun, problem)
         begun = ended
+
+
+def _likeliest(device: Device) -> Check:
+    """Of the likeliest tokens, and their logprobs, of all rows of logits but the first."""
+    begun = perf_counter()
+    wrong, problem = inf, ""
+    plan = Plan("argmax", MANY, FAR, embeds=True)
+    x = plan.tensor("given", (N_LOGITS,))
+    plan.record(ops.SelectOutputs(plan.tensor("out", x.shape, outputs_only=True), x))
+    given = np.random.default_rng(3).standard_normal((FEW, N_LOGITS)).astype(np.float32)
+    try:
+        layers = DeviceLayers(device, Split(plan, 0, x, 1, 1, ""))
+        rows = [Rows(0, FEW, FEW - 1, np.arange(1))]
+        tokens, logprobs = layers.best(given, rows, layers.new_pages([], 1), True)
+        wanted = given[1:].max(-1) - np.log(np.exp(given[1:]).sum(-1))
+        if np.array_equal(tokens, given[1:].argmax(-1)):
+            wrong = float(np.max(np.abs(logprobs / wanted - 1)))
+    except VatraError as error:
+        problem = str(error)
+    return Check("argmax", wrong, OTHER, perf_counter() - begun, problem)
 
 
 class _Both:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from threading import RLock
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -54,9 +55,12 @@ class Bound(NamedTuple):
 
 
 class Commands(NamedTuple):
-    """Steps that are encoded."""
+    """Steps that are encoded, to be finished when they are submitted.
 
-    handle: Any
+    wgpu-native never frees what was finished and not submitted, nor the memory that it refers to.
+    """
+
+    encoder: Any
 
 
 Groups = tuple[int, int, int]
@@ -70,11 +74,22 @@ class Adapter:
     backend: str  # "vulkan", "metal" or "d3d12"
     software: bool  # a program that runs on the processor
     handle: Any
+    process: int = field(default_factory=os.getpid)  # a fork of it has none of a driver's threads
 
     @property
     def multiplies_int8(self) -> bool:
         """Whether it has an instruction for products of packed integers: not on Metal."""
         return self.backend != "metal"
+
+    def is_meant(self, name: str) -> bool:
+        """Whether `name` is a part of its name, of a software one not of the backend's alone."""
+        part, backend = name.lower(), f"wgpu:{self.backend} "
+        return part in str(self).lower() and not (self.software and part in backend)
+
+    def check_process(self) -> None:
+        """Raise Unavailable in a fork of the process that found it, where a call never returns."""
+        if self.process != os.getpid():
+            raise Unavailable(f"{self} cannot be used by a fork of the process that opened it")
 
     def __str__(self) -> str:
         return f"wgpu:{self.backend} {self.name}"
@@ -104,20 +119,20 @@ def adapters() -> tuple[Adapter, ...]:
 def choose(name: str | None = None) -> Adapter:
     """The first adapter whose name has `name` in it, and without one the first real one.
 
-    Raises NoDevice. A software adapter is only taken by its name: it is slower than `cpu`.
+    Raises NoDevice. A software adapter is only taken by its own name: it is slower than `cpu`.
     """
     every = adapters()
     for adapter in every:
-        if not adapter.software if name is None else name.lower() in str(adapter).lower():
+        if adapter.is_meant(name or ""):
             return adapter
-    wanted = "graphics processor" if name is None else f"device {name!r}"
+    wanted = f"device {name!r}" if name else "graphics processor"
     there = "; ".join(f"{a}{' (software, if named)' * a.software}" for a in every)
     none = "none: is a driver for Vulkan, Metal or DX12 installed?"
     raise NoDevice(f"there is no {wanted} here; devices: {there or none}")
 
 
 class Device:
-    """An opened adapter. Used by one thread at a time.
+    """An opened adapter.
 
     `subgroups` can be refused, and `most_binding` lowered, to run what other devices would run.
     Everything here raises OutOfMemory, or Unavailable with what the driver said.
@@ -129,6 +144,7 @@ class Device:
         has = adapter.handle.features
         self.adapter = adapter
         self._closed = False
+        self._lock = RLock()  # sessions are made and saved while others run
         self.subgroups = subgroups and "subgroup" in has
         wanted = ["subgroup"] if self.subgroups else []
         with self._explained():
@@ -144,10 +160,14 @@ class Device:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Around calls of wgpu, whose errors are many lines long."""
-        if self._closed:
-            raise Unavailable(f"{self.adapter} was closed, with the model that was there")
+        self.adapter.check_process()
         try:
-            yield
+            with self._lock:
+                if self._closed:
+                    raise Unavailable(f"{self.adapter} was closed, with the model that was there")
+                yield
+        except VatraError:
+            raise
         except Exception as error:  # GPUError and RuntimeError
             said = " ".join(str(error).split())
             if "memory" in said.lower():  # wgpu-native takes it for a mistake of the caller
@@ -158,11 +178,14 @@ class Device:
 
     def close(self) -> None:
         """Give all memory back, whoever still has a buffer; the device cannot be used again."""
+        if self.adapter.process != os.getpid():
+            return  # it is not a fork's to give back
         with suppress(VatraError):  # what is on its way must arrive, or wgpu keeps it
             self.read(self.empty(ALIGNMENT), 4)
-        self._closed = True  # wgpu-native ends the process where a buffer that is gone is used
-        for handle in list(self._held):
-            handle.destroy()
+        with self._lock:
+            self._closed = True  # wgpu-native ends the process where a buffer that is gone is used
+            for handle in list(self._held):
+                handle.destroy()
 
     def empty(self, nbytes: int) -> Buffer:
         """Zeros; raises OutOfMemory where a single binding cannot be so large."""
@@ -185,7 +208,7 @@ class Device:
     def _buffer(self, nbytes: int, usage: int) -> Buffer:
         with self._explained():
             handle = self._device.create_buffer(size=nbytes, usage=usage)
-        self._held.add(handle)
+            self._held.add(handle)
         return Buffer(handle, nbytes)
 
     def upload(self, values: Array) -> Buffer:
@@ -262,12 +285,12 @@ class Device:
                 work.set_bind_group(0, bound.group)
                 work.dispatch_workgroups(*groups)
             work.end()
-            return Commands(encoder.finish())
+            return Commands(encoder)
 
     def submit(self, commands: Commands) -> None:
         """Run what was encoded, after all that was written and submitted before."""
         with self._explained():
-            self._device.queue.submit([commands.handle])
+            self._device.queue.submit([commands.encoder.finish()])
 
 
 def grid(n: int, deep: int = 1) -> Groups:

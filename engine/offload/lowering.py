@@ -298,6 +298,8 @@ class Lowering:
         rounded, codes = self._rounded(op.out, last if last == width else 1)
         constants: dict[str, Constant] = {
             "LAST": last,
+            "PARTS": width // last,
+            "OUTPUTS_ONLY": outputs,
             "PERIOD": int(weight.size),
             "EPS": float(op.eps),
             "CENTRED": isinstance(op, ops.LayerNorm),

@@ -102,9 +102,11 @@ class Program:
         wide = max((op.cache.value_dim for op in self.low.attentions), default=0)
         for name, nbytes in (("found", 4 * rows * wide), ("peaks", 8 * rows)):
             if name not in self._scratch or self._scratch[name].nbytes < nbytes:
-                self._scratch[name] = self._device.empty(2 * nbytes)
+                # in this order an interrupt leaves nothing bound to what is too small
                 self._bound.clear()
                 self._ahead.clear()
+                most = self._device.most_binding
+                self._scratch[name] = self._device.empty(max(nbytes, min(2 * nbytes, most)))
 
     def _bind(self, step: Step, pages: DevicePages) -> Bound:
         """`step` with the buffers of a run, its kernel compiled; both are done once."""

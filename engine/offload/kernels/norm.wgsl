@@ -1,5 +1,6 @@
 // Rows of LAST values: (x - mean) / sqrt(mean((x - mean)^2) + eps) * weight + bias, the mean 0 if
 // not CENTRED, or x / max(sqrt(sum(x^2)), eps) if OF_SUM. Weight and bias have PERIOD values.
+// PARTS rows are those of a token.
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
@@ -11,6 +12,9 @@ fn result(i: u32) -> f32 {
 
 @compute @workgroup_size(LANES)
 fn main(lane: Lane) {
+  if (linear(lane.group) >= n_rows() * PARTS) {
+    return;
+  }
   let first = linear(lane.group) * LAST;
   var mean = 0f;
   if (CENTRED) {

@@ -1,5 +1,6 @@
 // Each 32 values of `result` as int8 codes q, four to a word: scale * q. `scales` are (scale, sum of
-// the first 16 of scale * q, of the last 16, 0).
+// the first 16 of scale * q, of the last 16, 0). Where a value is not finite the scale is not, either:
+// `max` of floats could hide it.
 @group(0) @binding(11) var<storage, read_write> codes: array<vec4<u32>>;
 @group(0) @binding(12) var<storage, read_write> scales: array<vec4<f32>>;
 
@@ -13,13 +14,13 @@ fn sum_of_codes(codes: vec4<u32>) -> f32 {
 
 fn round_unit(unit: u32) {
   var v: array<vec4<f32>, 8>;
-  var most = vec4<f32>();
+  var most = vec4<u32>();  // bits of magnitudes, in the order of these; the largest are not finite
   for (var i = 0u; i < 8u; i++) {
     let at = 32u * unit + 4u * i;
     v[i] = vec4(result(at), result(at + 1u), result(at + 2u), result(at + 3u));
-    most = max(most, abs(v[i]));
+    most = max(most, bitcast<vec4<u32>>(v[i]) & vec4(0x7fffffffu));
   }
-  let scale = max(max(most.x, most.y), max(most.z, most.w)) / 127f;
+  let scale = bitcast<f32>(max(max(most.x, most.y), max(most.z, most.w))) / 127f;
   let inverse = select(0f, 1f / scale, scale > 0f);
   var q: array<u32, 8>;
   for (var i = 0u; i < 8u; i++) {

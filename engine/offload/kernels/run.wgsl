@@ -17,3 +17,8 @@ fn linear(group: vec3<u32>) -> u32 {
 fn n_rows() -> u32 {
   return select(run.n, run.n_outputs, OUTPUTS_ONLY);
 }
+
+// y, or x if that is NaN: `min`, `max` and `clamp` may take it for any number.
+fn unless_nan(x: f32, y: f32) -> f32 {
+  return select(y, x, (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u);
+}

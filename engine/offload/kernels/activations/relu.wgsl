@@ -1,3 +1,3 @@
 fn activated(x: f32) -> f32 {
-  return max(x, 0f);
+  return unless_nan(x, max(x, 0f));
 }

@@ -1,3 +1,3 @@
 fn activated(x: f32) -> f32 {
-  return 1f / (1f + exp(min(-x, 80f)));
+  return unless_nan(x, 1f / (1f + exp(min(-x, 80f))));
 }

@@ -1,3 +1,3 @@
 fn activated(x: f32) -> f32 {
-  return tanh(clamp(x, -15f, 15f));
+  return unless_nan(x, tanh(clamp(x, -15f, 15f)));
 }

@@ -1,3 +1,4 @@
 fn value(t: u32, i: u32) -> f32 {
-  return clamp(x[t * WIDTH + i], LOWEST, HIGHEST);
+  let given = x[t * WIDTH + i];
+  return unless_nan(given, clamp(given, LOWEST, HIGHEST));
 }

@@ -1,3 +1,4 @@
 fn value(t: u32, i: u32) -> f32 {
-  return CAP * tanh(clamp(x[t * WIDTH + i] / CAP, -15f, 15f));
+  let given = x[t * WIDTH + i];
+  return unless_nan(given, CAP * tanh(clamp(given / CAP, -15f, 15f)));
 }
