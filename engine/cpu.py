@@ -27,9 +27,6 @@ from vatra.engine.executor import (
     Outputs,
     Part,
     State,
-    cut,
-    prepared,
-    room_for,
 )
 from vatra.engine.kernels import layout
 from vatra.engine.kernels.layout import OP_BARRIER, OP_WORDS
@@ -37,6 +34,7 @@ from vatra.engine.lowering import LOWER, Lowering
 from vatra.engine.lowering.products import FLOAT_TILE
 from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS, Runs, Step, barriers, steps_of
 from vatra.engine.pages import Pages, zeros
+from vatra.engine.parts import cut, hand_out, prepared, room_for, together
 from vatra.engine.table import Kind, Table
 from vatra.engine.threads import Pool, op_row, thread_count
 from vatra.engine.timings import Timings, cycles_per_s
@@ -163,8 +161,8 @@ class CpuExecutor:
                 self._make_room(max((len(part.tokens) for part in parts), default=0))
             kept = [room_for(self.plan, part) for part in parts]
             pieces = [self._pieces(*both) for both in zip(parts, kept, strict=True)]
-            for together in zip_longest(*pieces):
-                for kind, some in self._walks([piece for piece in together if piece]):
+            for each in zip_longest(*pieces):
+                for kind, some in together(filter(None, each), self._kind_of, self._fit):
                     self._walk(kind, some)
         return kept
 
@@ -174,20 +172,11 @@ class CpuExecutor:
         most = most if self.plan.causal else max(len(part.tokens), 1)
         return [Piece(part, rows, i, end - i) for i, end, rows in cut(part, kept, most)]
 
-    def _walks(self, pieces: list[Piece]) -> Iterator[tuple[Kind, list[Piece]]]:
-        """`pieces`, each of another state, in as few walks as have room for them."""
-        waiting: dict[Kind, list[Piece]] = {}
-        low = self._room.low
-        few = MAX_OUTPUTS if self.plan.writes else low.most
-        for piece in pieces:
-            kind = self._kind_of(piece)
-            some = [*waiting.get(kind, []), piece]
-            n_tokens, n_outputs = sum(p.n for p in some), sum(len(p.kept) for p in some)
-            if n_tokens > low.most or n_outputs > (low.most if kind.hidden else few):
-                yield kind, waiting[kind]
-                some = [piece]
-            waiting[kind] = some
-        yield from waiting.items()
+    def _fit(self, kind: Kind, pieces: list[Piece]) -> bool:
+        """Whether one walk has room for all of them."""
+        most = self._room.low.most
+        few = MAX_OUTPUTS if self.plan.writes and not kind.hidden else most
+        return sum(p.n for p in pieces) <= most and sum(len(p.kept) for p in pieces) <= few
 
     def _kind_of(self, piece: Piece) -> Kind:
         """Of a walk that evaluates a piece."""
@@ -291,9 +280,7 @@ class CpuExecutor:
         made = self.plan.hidden if hidden else self.plan.logits
         place = room.low.hidden if hidden else room.low.place_of(made)
         found = room.view(place, walk.n_outputs, made.width)
-        for piece in walk.pieces:
-            piece.kept[:] = found[: len(piece.kept)]
-            found = found[len(piece.kept) :]
+        hand_out(found, (piece.kept for piece in walk.pieces))
 
     @contextmanager
     def timings(self) -> Iterator[Timings]:

@@ -15,9 +15,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from vatra.engine.executor import Hook, KVType, Outputs, Part, State, prepared
+from vatra.engine.executor import Hook, KVType, Outputs, Part, State
 from vatra.engine.kernels.layout import LEAST_PEAK, PAGE, PART
 from vatra.engine.pages import Pages
+from vatra.engine.parts import prepared
 from vatra.errors import UsageError
 from vatra.models import plan as ops
 from vatra.models.plan import Op, Plan, Tensor

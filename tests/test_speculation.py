@@ -17,8 +17,9 @@ import pytest
 
 import vatra
 from vatra.engine import numerics
-from vatra.engine.executor import State, checked
+from vatra.engine.executor import State
 from vatra.engine.model import Model
+from vatra.engine.parts import checked
 from vatra.engine.sampling import Sampling
 from vatra.engine.session import TAIL, Session
 from vatra.engine.speculation import (

@@ -18,9 +18,7 @@ from vatra.engine.executor import (
     Outputs,
     Part,
     State,
-    cut,
-    prepared,
-    room_for,
+    pages_for,
 )
 from vatra.engine.kernels.layout import PAGE
 from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS
@@ -29,9 +27,10 @@ from vatra.engine.offload.check import check_ops
 from vatra.engine.offload.device import Device
 from vatra.engine.offload.layers import DeviceLayers, Rows
 from vatra.engine.offload.lowering import FEW
-from vatra.engine.offload.pages import DevicePages
+from vatra.engine.offload.pages import DevicePages, page_shape
 from vatra.engine.offload.split import Split
-from vatra.engine.pages import Pages, PageTable
+from vatra.engine.pages import Pages, PageTable, Shape
+from vatra.engine.parts import cut, hand_out, prepared, room_for, together
 from vatra.errors import Unavailable, UsageError
 from vatra.models.plan import KVCache, Plan
 
@@ -72,7 +71,10 @@ class OffloadState(State):
             table.make_room(0, self.n_ctx)
 
     def _fit(self, pages: Pages) -> bool:
-        return isinstance(pages, DevicePages) and pages.shapes == self.own.shapes(self.kv)
+        return isinstance(pages, DevicePages) and pages.shapes == [
+            *self.own.near_shapes(self.kv),
+            *map(page_shape, self.own.layers.caches),
+        ]
 
     def _share(self, caches: list[KVCache], pages: Pages, shared: Sequence[int]) -> None:
         super()._share(caches, pages, shared)
@@ -137,19 +139,15 @@ class OffloadExecutor:
         """See `Executor.weight_bytes`."""
         return sum(weight.nbytes for weight in plan.weights())
 
-    def shapes(self, kv: KVType) -> list[Any]:
-        """What a page has of all caches."""
-        return self.new_pages(1, kv).shapes
+    def near_shapes(self, kv: KVType) -> list[Shape]:
+        """What a page has of the caches of the near layers."""
+        return [self.near.state_class.page_shape(cache, kv) for cache in self.near.plan.caches]
 
     def new_pages(self, n_tokens: int, kv: KVType = "f16") -> DevicePages:
         """See `Executor.new_pages`."""
         if kv != "f16":
             raise UsageError(f"a KV cache on a device is f16, got {kv}")
-        if n_tokens < 1:
-            raise UsageError(f"pages for {n_tokens} tokens are not possible, wanted at least 1")
-        near = self.near.state_class
-        shapes = [near.page_shape(cache, kv) for cache in self.near.plan.caches]
-        return self.layers.new_pages(shapes, -(-n_tokens // PAGE))
+        return self.layers.new_pages(self.near_shapes(kv), pages_for(n_tokens))
 
     def new_state(
         self,
@@ -191,8 +189,8 @@ class OffloadExecutor:
             )
             kept = [room_for(self.plan, part) for part in parts]
             pieces = [self._pieces(*each) for each in zip(parts, given, kept, strict=True)]
-            for together in zip_longest(*pieces):
-                for some in _runs([piece for piece in together if piece is not None]):
+            for each in zip_longest(*pieces):
+                for _, some in together(filter(None, each), _kind_of, _fit):
                     self._run(some)
         return kept
 
@@ -223,9 +221,7 @@ class OffloadExecutor:
         run = self.layers.hidden if first.part.outputs == "hidden" else self.layers.run
         given = np.concatenate([piece.given for piece in pieces])
         found = run(given, [p.rows for p in pieces], first.part.state.held, first.few)
-        for piece in pieces:
-            piece.kept[:] = found[: len(piece.kept)]
-            found = found[len(piece.kept) :]
+        hand_out(found, (piece.kept for piece in pieces))
 
     def most_tokens(self) -> int | None:
         """Of KV caches that texts share: what the device has room for."""
@@ -263,17 +259,23 @@ def open_on(device: Device, cut: Split, near: Callable[[Plan], Executor]) -> tup
     return near(cut.plan), why
 
 
-def _runs(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
-    """`pieces`, each of another state, in as few runs as have room and memory for them."""
-    waiting: dict[object, list[_Piece]] = {}
-    for piece in pieces:
-        assert isinstance(piece.part.state, OffloadState)
-        key = id(piece.part.state.held), piece.few, piece.part.outputs == "hidden"
-        some = [*waiting.get(key, []), piece]
-        n, n_outputs = sum(len(p.given) for p in some), sum(len(p.kept) for p in some)
-        most = MOST_ROWS if piece.few else MAX_TOKENS
-        if len(some) > 1 and (n > most or (not key[2] and n_outputs > MAX_OUTPUTS)):
-            yield waiting[key]
-            some = [piece]
-        waiting[key] = some
-    yield from waiting.values()
+class _Kind(NamedTuple):
+    """What pieces of one run have in common."""
+
+    pages: int  # id
+    few: bool
+    hidden: bool
+
+
+def _kind_of(piece: _Piece) -> _Kind:
+    state = piece.part.state
+    assert isinstance(state, OffloadState)
+    return _Kind(id(state.held), piece.few, piece.part.outputs == "hidden")
+
+
+def _fit(kind: _Kind, pieces: list[_Piece]) -> bool:
+    """Whether one run has room and memory for all of them."""
+    most = MOST_ROWS if kind.few else MAX_TOKENS
+    if sum(len(p.given) for p in pieces) > most:
+        return False
+    return kind.hidden or sum(len(p.kept) for p in pieces) <= MAX_OUTPUTS

@@ -10,6 +10,7 @@ import numpy as np
 from vatra.engine.lowering.steps import MAX_OUTPUTS, MAX_TOKENS
 from vatra.engine.offload.device import Device
 from vatra.engine.offload.lowering import ENDLESS, SPAN, TABLE_ROOM, TILE, Lowering, Sizes
+from vatra.engine.offload.memory import caches
 from vatra.engine.offload.pages import DevicePages
 from vatra.engine.offload.program import Program
 from vatra.engine.offload.split import Split
@@ -63,7 +64,7 @@ class DeviceLayers:
     def __init__(self, device: Device, split: Split, *, int8: bool = False) -> None:
         self.device, self.split = device, split
         far = split.far
-        self.caches = [op.cache for op in far if hasattr(op, "cache")]
+        self.caches = caches(far)
         self.weights = Weights(device)
         self._low = Lowering(self.weights, split.plan, far, split.given, int8)
         self.program = Program(self._low)

@@ -11,6 +11,8 @@ Constant = int | float | bool | str | tuple[int, ...]
 
 # what the unpacking of some formats shares
 _SHARED = {
+    "f16": ("halves",),
+    "bf16": ("halves",),
     "q5_0": ("fifth_bit",),
     "q5_1": ("fifth_bit",),
     "q4_k": ("six_bit",),
